@@ -1,0 +1,1 @@
+"""Densities, samplers and approximations of posteriors, and what tells whether to believe them."""

@@ -1,0 +1,75 @@
+"""LeNet-5, a convolutional classifier of handwritten digits.
+
+    image [B, 32, 32, 1]
+      -> convolution 5x5, 6 maps    [B, 28, 28, 6]   -> tanh -> average pool 2
+      -> convolution 5x5, 16 maps   [B, 10, 10, 16]  -> tanh -> average pool 2
+      -> flatten [B, 400] -> 120 -> 84 -> classes
+
+Source: LeCun, Bottou, Bengio, Haffner 1998, section II.B. Departs from it in two ways, as the
+books do: C3 sees all six maps, and the output is a linear layer of logits in place of radial basis
+functions. 61,706 parameters.
+
+Axes: B images, H rows, W columns, C channels. Pixels lie in [-1, 1].
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jdl.core import Model
+from jdl.functional import functional
+
+
+def lenet5(
+    num_classes: int = 10, activation: Callable = jnp.tanh, dtype=None, param_dtype=jnp.float32
+) -> Model:
+    """LeNet-5 for 32 x 32 grey images.
+
+    Args:
+        num_classes: number of classes.
+        activation: elementwise function after every layer but the last.
+        dtype: of the computation; None takes that of the params and the images together.
+        param_dtype: of the params.
+
+    Returns:
+        A Model: images [B, 32, 32, 1] -> logits [B, num_classes].
+
+    Example:
+        >>> model = lenet5()
+        >>> variables = model.init(jax.random.key(0))
+        >>> logits, _ = model.apply(variables, jnp.zeros([4, 32, 32, 1]))
+        >>> logits.shape
+        (4, 10)
+    """
+    dtypes = {"dtype": dtype, "param_dtype": param_dtype}
+    return functional(lambda rngs: LeNet5(num_classes, activation, dtypes, rngs=rngs))
+
+
+class LeNet5(nnx.Module):
+    """The network of `lenet5`."""
+
+    def __init__(self, num_classes, activation, dtypes, *, rngs):
+        self.activation = activation
+        self.conv1 = nnx.Conv(1, 6, (5, 5), padding="VALID", **dtypes, rngs=rngs)
+        self.conv2 = nnx.Conv(6, 16, (5, 5), padding="VALID", **dtypes, rngs=rngs)
+        self.dense1 = nnx.Linear(400, 120, **dtypes, rngs=rngs)  # 400 = 16 * 5 * 5
+        self.dense2 = nnx.Linear(120, 84, **dtypes, rngs=rngs)
+        self.head = nnx.Linear(84, num_classes, **dtypes, rngs=rngs)
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Images [B, 32, 32, 1] -> logits [B, num_classes]."""
+        chex.assert_shape(
+            images,
+            (None, 32, 32, 1),
+            exception_type=ValueError,
+            custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 on each side",
+        )
+        x = nnx.avg_pool(self.activation(self.conv1(images)), (2, 2), (2, 2))
+        x = nnx.avg_pool(self.activation(self.conv2(x)), (2, 2), (2, 2))
+        x = x.reshape(x.shape[0], 400)
+        x = self.activation(self.dense1(x))
+        x = self.activation(self.dense2(x))
+        return self.head(x)

@@ -1,0 +1,56 @@
+"""LeNet-5 against the counts of LeCun et al. 1998 and a NumPy forward pass."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import correlate
+
+from jdl.models import convnets
+
+
+def test_parameter_counts_of_the_paper(key):
+    params = jax.eval_shape(convnets.lenet5().init, key).params
+    counts = {name: sum(x.size for x in jax.tree.leaves(layer)) for name, layer in params.items()}
+    # LeCun 1998: C1 156, C5 48,120, F6 10,164. C3 is fully connected here: 16 * (6 * 25 + 1).
+    assert counts == {"conv1": 156, "conv2": 2416, "dense1": 48120, "dense2": 10164, "head": 850}
+
+
+def test_forward_pass_equals_numpy(key):
+    model = convnets.lenet5()
+    variables = model.init(key)
+    images = jax.random.normal(jax.random.key(1), [2, 32, 32, 1])
+    logits, _ = model.apply(variables, images)
+    np.testing.assert_allclose(
+        logits, _numpy_lenet(variables.params, np.asarray(images)), rtol=2e-4, atol=2e-5
+    )
+
+
+def test_wrong_size_says_what_to_do():
+    model = convnets.lenet5()
+    with pytest.raises(ValueError, match="pad 28 x 28"):
+        jax.eval_shape(model.apply, model.init(jax.random.key(0)), jnp.zeros([1, 28, 28, 1]))
+
+
+def _numpy_lenet(p, x):
+    def conv(x, w, b):
+        return np.stack(
+            [
+                [
+                    sum(correlate(im[..., c], w[..., c, o], "valid") for c in range(w.shape[2]))
+                    + b[o]
+                    for o in range(w.shape[3])
+                ]
+                for im in x
+            ]
+        ).transpose(0, 2, 3, 1)
+
+    def pool(x):
+        return x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
+
+    p = jax.tree.map(np.asarray, p)
+    x = pool(np.tanh(conv(x, p["conv1"]["kernel"], p["conv1"]["bias"])))
+    x = pool(np.tanh(conv(x, p["conv2"]["kernel"], p["conv2"]["bias"]))).reshape(x.shape[0], -1)
+    for name in ["dense1", "dense2"]:
+        x = np.tanh(x @ p[name]["kernel"] + p[name]["bias"])
+    return x @ p["head"]["kernel"] + p["head"]["bias"]
