@@ -87,7 +87,7 @@ def game(players: dict[str, Player]) -> Algorithm:
         for leaf in jax.tree.leaves(batch):
             if rounds > 1 and leaf.shape[:1] != (rounds,):
                 raise ValueError(
-                    f"a player moves {rounds} times a round, so batch leaves are [{rounds}, B, ...];"
+                    f"a round has {rounds} moves, so batch leaves are [{rounds}, B, ...];"
                     f" got {leaf.shape}"
                 )
         info = {}
