@@ -1,1 +1,12 @@
 """What is measured."""
+
+from jdl.metrics.classification import ClassificationReport as ClassificationReport
+from jdl.metrics.classification import accuracy as accuracy
+from jdl.metrics.classification import classification_report as classification_report
+from jdl.metrics.classification import confusion_matrix as confusion_matrix
+from jdl.metrics.classification import f1 as f1
+from jdl.metrics.classification import precision as precision
+from jdl.metrics.classification import recall as recall
+from jdl.metrics.classification import specificity as specificity
+from jdl.metrics.classification import top_k_accuracy as top_k_accuracy
+from jdl.metrics.classification import weighted_average as weighted_average
