@@ -39,7 +39,8 @@ class Variables(NamedTuple):
 class Init(Protocol):
     """Draws the variables of a model."""
 
-    def __call__(self, key: Key) -> Variables: ...
+    def __call__(self, key: Key) -> Variables:
+        """Returns fresh variables; the same for the same key."""
 
 
 class Apply(Protocol):
@@ -89,7 +90,8 @@ class Start(Protocol):
 class Step(Protocol):
     """Makes one step. Structure, shapes and dtypes of the state stay as they are."""
 
-    def __call__(self, state: Any, batch: Tree, key: Key) -> tuple[Any, Info]: ...
+    def __call__(self, state: Any, batch: Tree, key: Key) -> tuple[Any, Info]:
+        """Returns the state after the step, and scalars to report."""
 
 
 class Algorithm(NamedTuple):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jdl.core import Model, Variables
+from jdl.draws import drawn_at_once
 
 
 def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
@@ -65,7 +66,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
             return outputs, variables.buffers
         return outputs, _named(nnx.to_pure_dict(nnx.split(module, nnx.Param, ...)[2]))
 
-    return Model(jax.jit(init), apply)
+    return Model(drawn_at_once(init), apply)
 
 
 class _NoKey(nnx.Rngs):

@@ -65,7 +65,7 @@ class LeNet5(nnx.Module):
             images,
             (None, 32, 32, 1),
             exception_type=ValueError,
-            custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 on each side",
+            custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 a side",
         )
         x = nnx.avg_pool(self.activation(self.conv1(images)), (2, 2), (2, 2))
         x = nnx.avg_pool(self.activation(self.conv2(x)), (2, 2), (2, 2))
