@@ -11,11 +11,14 @@ jdl.plot        pictures of all of these
 jdl.recipes     worked examples: `jdl run NAME`
 """
 
+from jdl.adapters import from_equinox as from_equinox
+from jdl.adapters import from_linen as from_linen
 from jdl.core import Algorithm as Algorithm
 from jdl.core import Estimator as Estimator
 from jdl.core import Model as Model
 from jdl.core import Objective as Objective
 from jdl.core import Variables as Variables
 from jdl.functional import functional as functional
+from jdl.summary import summary as summary
 
 __version__ = "0.1.0"
