@@ -15,5 +15,12 @@ from jdl.train.game import Player as Player
 from jdl.train.game import game as game
 from jdl.train.objectives import classification as classification
 from jdl.train.objectives import regression as regression
+from jdl.train.parallel import AverageState as AverageState
+from jdl.train.parallel import average_over as average_over
+from jdl.train.parallel import data_mesh as data_mesh
+from jdl.train.parallel import global_batch as global_batch
+from jdl.train.parallel import pmapped as pmapped
+from jdl.train.parallel import replicate as replicate
+from jdl.train.parallel import sharded as sharded
 from jdl.train.run import run as run
 from jdl.train.stopping import EarlyStopping as EarlyStopping

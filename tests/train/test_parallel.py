@@ -10,7 +10,7 @@ from jax.sharding import AxisType
 
 from jdl.core import Variables
 from jdl.functional import functional
-from jdl.train import Player, descent, game, gradient, run
+from jdl.train import Player, descent, fit, game, gradient, run
 from jdl.train.parallel import (
     average_over,
     data_mesh,
@@ -128,6 +128,24 @@ def test_pmapped_steps_equal_those_of_one_device(optimizer, variables, batches, 
 def test_pmapped_steps_may_be_scanned_under_jit(variables, batches, one_device):
     algorithm = on_devices(OPTIMIZERS["sgd"], named=True)
     assert_same(scanned(algorithm, variables, batches), one_device["sgd"])
+
+
+@pytest.mark.parametrize("drive", ["sharded", "pmapped"])
+@pytest.mark.parametrize("place", [np.asarray, jnp.asarray])
+def test_fit_takes_them_unchanged(drive, place, variables, batches):
+    data = jax.tree.map(lambda x: place(x.reshape(-1, *x.shape[2:])), batches)
+    plain = learner(OPTIMIZERS["sgd"])
+    algorithm = (
+        sharded(plain, data_mesh())
+        if drive == "sharded"
+        else on_devices(OPTIMIZERS["sgd"], named=True)
+    )
+    one, four = (
+        fit(a, a.init(variables), data, jax.random.key(3), steps=STEPS, batch_size=BATCH)
+        for a in (plain, algorithm)
+    )
+    assert_same(four.state.variables, one.state.variables)
+    assert_same(four.history, one.history)
 
 
 def test_batch_norm_without_the_axis_uses_the_statistics_of_each_part(
