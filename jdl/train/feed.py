@@ -1,6 +1,6 @@
 """Batches for `fit`, from wherever the data lives, each one fixed by the number of its step.
 
-    epoch e = step // (N // B)      its order: permutation(fold_in(key, e), N)
+    epoch e = step // (N // B)      its order: a permutation of N seeded by (key, e)
     batch   = the rows of the order at (step mod N // B) * B, ...
 
 so a run resumed at any step sees what it would have seen.
@@ -103,9 +103,12 @@ def _orders(key, examples, size):
     """step -> indices [size] of its batch."""
     batches = examples // size
 
+    seed = np.asarray(jax.random.key_data(key)).tolist()
+
+    # NumPy's, on the host: 60,000 indices take it 1 ms, jax.random.permutation on the CPU 21.
     @functools.lru_cache(maxsize=2)
     def order(epoch):
-        return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), examples))
+        return np.random.default_rng([*seed, epoch]).permutation(examples).astype(np.int32)
 
     def indices(step):
         first = step % batches * size
