@@ -1,5 +1,9 @@
 """Algorithms that know no architecture, and the drivers that run them."""
 
+from jdl.train.benchmark import Benchmark as Benchmark
+from jdl.train.benchmark import benchmark as benchmark
+from jdl.train.benchmark import matmul_peak as matmul_peak
+from jdl.train.benchmark import memory_bandwidth as memory_bandwidth
 from jdl.train.checkpoints import Checkpoints as Checkpoints
 from jdl.train.checkpoints import latest_step as latest_step
 from jdl.train.checkpoints import load_checkpoint as load_checkpoint
@@ -24,3 +28,6 @@ from jdl.train.parallel import replicate as replicate
 from jdl.train.parallel import sharded as sharded
 from jdl.train.run import run as run
 from jdl.train.stopping import EarlyStopping as EarlyStopping
+from jdl.train.timing import Comparison as Comparison
+from jdl.train.timing import compare as compare
+from jdl.train.timing import threaded as threaded

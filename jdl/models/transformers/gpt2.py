@@ -1,0 +1,236 @@
+"""GPT-2, a decoder-only Transformer that models language.
+
+    tokens [B, T]
+      -> token embedding + position embedding           [B, T, D]
+      -> L times   x = x + attention(norm(x))           causal, H heads of D / H features
+                   x = x + W_2 gelu(W_1 norm(x))        4 D hidden features, tanh form of GELU
+      -> norm -> logits = x E^T                         [B, T, V], E the token embedding
+
+Source: Radford, Wu, Child, Luan, Amodei, Sutskever 2019, section 2.3; 004 sec. 6.5. The norm stands
+before each part and once after the last; what a part adds to the stream starts with weights scaled
+by 1 / sqrt(2 L), 2 L being the number of parts. The released code fixes what the paper leaves open:
+the tanh GELU, the tied head, an epsilon of 1e-5, weights of standard deviation 0.02 (0.01 for the
+positions, 0.02 here). 124,439,808 parameters.
+
+Axes: B sequences, T tokens, D features, H heads, V words.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from jdl.core import Model, Objective, Variables
+from jdl.functional import functional
+from jdl.nn.attention import attention
+
+
+def gpt2(
+    vocab_size: int = 50257,
+    context: int = 1024,
+    hidden_dim: int = 768,
+    num_layers: int = 12,
+    num_heads: int = 12,
+    *,
+    dropout_rate: float = 0.1,
+    tied: bool = True,
+    dtype=None,
+    param_dtype=jnp.float32,
+) -> Model:
+    """GPT-2, by default the smallest of the four. `SIZES` has them all.
+
+    Args:
+        vocab_size: number of tokens, V.
+        context: the longest sequence.
+        hidden_dim: features of the residual stream, D.
+        num_layers: number of blocks, L.
+        num_heads: attention heads in a block; they share the features equally.
+        dropout_rate: probability of dropping an embedded feature, an attention weight, or a feature
+            that a part adds to the stream, while training.
+        tied: whether the head is the token embedding; else it has weights of its own.
+        dtype: of the computation; None takes `param_dtype`. Sums of attention and of norms are
+            kept in float32.
+        param_dtype: of the params.
+
+    Returns:
+        A Model: tokens [B, T] of integers, T <= context -> logits [B, T, V]; those at position t
+        depend on the tokens up to t and are for the token at t + 1.
+
+    Raises:
+        ValueError: the heads do not divide the features; from `apply`, tokens of another rank or
+            dtype, a sequence longer than the context, or dropout without a key.
+
+    Example:
+        >>> model = gpt2(vocab_size=11, context=8, hidden_dim=16, num_layers=2, num_heads=2)
+        >>> variables = model.init(jax.random.key(0))
+        >>> logits, _ = model.apply(variables, jnp.zeros([3, 8], int))
+        >>> logits.shape
+        (3, 8, 11)
+    """
+    if hidden_dim % num_heads:
+        raise ValueError(
+            f"{num_heads} heads share hidden_dim={hidden_dim} features equally; "
+            f"got {hidden_dim % num_heads} left over"
+        )
+    config = Config(
+        vocab_size=vocab_size,
+        context=context,
+        hidden_dim=hidden_dim,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        dropout_rate=dropout_rate,
+        tied=tied,
+        dtypes={"dtype": dtype, "param_dtype": param_dtype},
+    )
+    return functional(lambda rngs: GPT2(config, rngs=rngs))
+
+
+# Radford et al. 2019, table 2. Its counts of parameters (117M to 1542M) are lower than those of the
+# released models, which are these: 124,439,808, 354,823,168, 774,030,080 and 1,557,611,200.
+SIZES = {
+    "gpt2": gpt2,
+    "gpt2-medium": functools.partial(gpt2, hidden_dim=1024, num_layers=24, num_heads=16),
+    "gpt2-large": functools.partial(gpt2, hidden_dim=1280, num_layers=36, num_heads=20),
+    "gpt2-xl": functools.partial(gpt2, hidden_dim=1600, num_layers=48, num_heads=25),
+}
+
+
+def next_token(model: Model) -> Objective:
+    """The mean negative log-likelihood of each token, given those before it.
+
+        loss = - mean_{b, t >= 1} log softmax(logits[b, t - 1])[tokens[b, t]]
+
+    In nats; its exponential is the perplexity. The softmax is taken in float32.
+
+    Args:
+        model: tokens [B, T] -> logits [B, T, V].
+
+    Returns:
+        An Objective of tokens [B, T + 1]: T predictions a sequence.
+
+    Example:
+        >>> model = gpt2(vocab_size=11, context=8, hidden_dim=16, num_layers=1, num_heads=2)
+        >>> objective, tokens = next_token(model), jnp.arange(9)[None]
+        >>> params, buffers = model.init(jax.random.key(0))
+        >>> loss, _ = objective(params, buffers, tokens, jax.random.key(1))
+        >>> bool(abs(loss - jnp.log(11.0)) < 0.1)  # at the start, all tokens are about as likely
+        True
+    """
+
+    def objective(params, buffers, batch, key):
+        variables = Variables(params, buffers)
+        logits, buffers = model.apply(variables, batch[:, :-1], key=key, train=True)
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            logits.astype(jnp.float32), batch[:, 1:]
+        )
+        return losses.mean(), (buffers, {})
+
+    return objective
+
+
+class Config(NamedTuple):
+    """The arguments of `gpt2`, which all its modules read."""
+
+    vocab_size: int
+    context: int
+    hidden_dim: int
+    num_layers: int
+    num_heads: int
+    dropout_rate: float
+    tied: bool
+    dtypes: dict[str, Any]
+
+
+class GPT2(nnx.Module):
+    """The network of `gpt2`."""
+
+    def __init__(self, config, *, rngs):
+        drawn = {**config.dtypes, "embedding_init": nnx.initializers.normal(0.02)}
+        self.context = config.context
+        self.tokens = nnx.Embed(config.vocab_size, config.hidden_dim, **drawn, rngs=rngs)
+        self.positions = nnx.Embed(config.context, config.hidden_dim, **drawn, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout_rate)
+        self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.num_layers))
+        self.norm = _norm(config, rngs)
+        self.head = (
+            None
+            if config.tied
+            else _linear(config, config.hidden_dim, config.vocab_size, rngs, use_bias=False)
+        )
+
+    def __call__(self, tokens: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
+        """Tokens [B, T] -> logits [B, T, V]."""
+        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.context:
+            raise ValueError(
+                f"GPT-2 takes tokens [B, T] with 1 <= T <= {self.context}, its context; "
+                f"got {list(tokens.shape)}. Cut a longer text into windows"
+            )
+        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
+        x = self.dropout(x, rngs=rngs)
+        for block in self.blocks:
+            x = block(x, rngs=rngs)
+        x = self.norm(x)
+        return self.tokens.attend(x) if self.head is None else self.head(x)
+
+
+class Block(nnx.Module):
+    """Attention, then a perceptron: each reads the normed stream and adds to it."""
+
+    def __init__(self, config, *, rngs):
+        self.attention_norm = _norm(config, rngs)
+        self.attention = CausalSelfAttention(config, rngs=rngs)
+        self.mlp_norm = _norm(config, rngs)
+        self.expand = _linear(config, config.hidden_dim, 4 * config.hidden_dim, rngs)
+        self.project = _residual_linear(config, 4 * config.hidden_dim, rngs)
+        self.dropout = nnx.Dropout(config.dropout_rate)
+
+    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
+        """[B, T, D] -> [B, T, D]."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), rngs=rngs), rngs=rngs)
+        hidden = jax.nn.gelu(self.expand(self.mlp_norm(x)), approximate=True)
+        return x + self.dropout(self.project(hidden), rngs=rngs)
+
+
+class CausalSelfAttention(nnx.Module):
+    """Attention of each token to itself and those before it, in several heads."""
+
+    def __init__(self, config, *, rngs):
+        self.num_heads = config.num_heads
+        self.query_key_value = _linear(config, config.hidden_dim, 3 * config.hidden_dim, rngs)
+        self.project = _residual_linear(config, config.hidden_dim, rngs)
+        self.dropout = nnx.Dropout(config.dropout_rate)
+
+    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
+        """[B, T, D] -> [B, T, D]."""
+        query, key, value = (
+            part.reshape(*x.shape[:2], self.num_heads, -1)
+            for part in jnp.split(self.query_key_value(x), 3, axis=-1)
+        )
+        drops = self.dropout.rate > 0 and not self.dropout.deterministic
+        drop = functools.partial(self.dropout, rngs=rngs) if drops else None
+        heads = attention(query, key, value, is_causal=True, drop=drop)
+        return self.project(heads.reshape(x.shape))
+
+
+def _norm(config, rngs):
+    return nnx.LayerNorm(config.hidden_dim, epsilon=1e-5, **config.dtypes, rngs=rngs)
+
+
+def _linear(config, inputs, outputs, rngs, *, scale=1.0, use_bias=True):
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=use_bias,
+        kernel_init=nnx.initializers.normal(0.02 * scale),
+        **config.dtypes,
+        rngs=rngs,
+    )
+
+
+def _residual_linear(config, inputs, rngs):
+    """Back to the stream, which sums 2 L of these."""
+    scale = (2 * config.num_layers) ** -0.5
+    return _linear(config, inputs, config.hidden_dim, rngs, scale=scale)
