@@ -19,7 +19,9 @@ device would draw, and the processes of several hosts join in through `jax.distr
 Each device runs the step on its part as if that were all. What has to be global is averaged by
 name over the axis: updates by `average_over`, buffers and info by `pmapped`. BatchNorm normalizes
 with the statistics of each device's part, unless it is told the axis as well:
-`nnx.BatchNorm(..., axis_name=axis)` takes those of the whole batch while it trains.
+`nnx.BatchNorm(..., axis_name=axis)` takes those of the whole batch while it trains. If it is not
+told, its running mean is still that of the batch, but its running variance is the mean of the
+variances within the parts.
 
 The loss has to be a mean over the batch, as every Objective's is; a sum would depend on D.
 """
@@ -160,9 +162,6 @@ def pmapped(
     state, its floating buffers averaged, and the averaged info. State and batch have the shapes
     of one device: there is nothing to replicate before or to take apart after.
 
-    The running mean of a BatchNorm that is not told the axis becomes the mean over the batch, its
-    running variance the mean of the variances within the parts.
-
     Args:
         build: makes the Algorithm from the name of the axis; every optimizer in it begins with
             `average_over(axis)`.
@@ -171,8 +170,7 @@ def pmapped(
         batch_axis: which axis of the batch holds the examples; 1 for a game of several moves.
 
     Returns:
-        An Algorithm with the state of the one built. `step` needs no `jax.jit`; under one (in
-        `fit` and `run`) it works as well.
+        An Algorithm with the state of the one built. `step` works with and without `jax.jit`.
 
     Raises:
         ValueError: from `init`, if no optimizer averages over the axis; from `step`, if the batch
@@ -196,22 +194,10 @@ def pmapped(
     algorithm = build(axis)
 
     def init(variables, key=None):
-        state = algorithm.init(variables, key)
-        kept = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, AverageState))
-        if not any(isinstance(x, AverageState) for x in kept):
-            raise ValueError(
-                "expected an optimizer that averages over the devices, so that their states stay "
-                "equal; found none in the state of this algorithm. "
-                "Begin it: optax.chain(average_over(axis), ...)"
-            )
-        return state
+        return _averaging(algorithm.init(variables, key))
 
     def part(state, batch, key):
-        state, info = algorithm.step(state, batch, key)
-        variables = state.variables
-        buffers = jax.tree.map(lambda x: _mean(x, axis) if _is_float(x) else x, variables.buffers)
-        info = jax.tree.map(lambda x: _mean(x, axis), info)
-        return state._replace(variables=variables._replace(buffers=buffers)), info
+        return _averaged(*algorithm.step(state, batch, key), axis)
 
     parts = jax.pmap(
         part, axis, in_axes=(None, batch_axis, 0), out_axes=(None, None), devices=devices
@@ -223,6 +209,14 @@ def pmapped(
         return parts(state, batch, jax.random.split(key, len(devices)))
 
     return Algorithm(init, step)
+
+
+def _averaged(state, info, axis):
+    """With the floating buffers and the info of all devices; counters are the same on each."""
+    variables = state.variables
+    buffers = jax.tree.map(lambda x: _mean(x, axis) if _is_float(x) else x, variables.buffers)
+    info = jax.tree.map(lambda x: _mean(x, axis), info)
+    return state._replace(variables=variables._replace(buffers=buffers)), info
 
 
 def _is_float(x):
@@ -257,3 +251,15 @@ def _check_divides(batch, devices, batch_axis, role):
                 f"a multiple of {devices}; got {name} of shape {shape}. Choose such a batch size, "
                 "leave out the remainder, or use fewer devices"
             )
+
+
+def _averaging(state):
+    """The state, if it is of an optimizer that averages."""
+    kept = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, AverageState))
+    if not any(isinstance(x, AverageState) for x in kept):
+        raise ValueError(
+            "expected an optimizer that averages over the devices, so that their states stay "
+            "equal; found none in the state of this algorithm. "
+            "Begin it: optax.chain(average_over(axis), ...)"
+        )
+    return state

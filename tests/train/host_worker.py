@@ -16,9 +16,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jdl.core import Variables
 from jdl.functional import functional
-from jdl.train import Checkpoints, descent, fit, gradient
+from jdl.train import Checkpoints, descent, fit, gradient, regression
 from jdl.train.parallel import data_mesh, global_batch, sharded
 
 STEPS, BATCH, SAVED_EVERY, HELD_AT = 20, 16, 5, 10
@@ -39,14 +38,8 @@ class Net(nnx.Module):
 def learner():
     """The initial variables, and an Algorithm that knows nothing of devices."""
     model = functional(lambda rngs: Net(rngs=rngs))
-
-    def objective(params, buffers, batch, key):
-        inputs, targets = batch
-        outputs, buffers = model.apply(Variables(params, buffers), inputs, train=True)
-        return jnp.mean((outputs - targets) ** 2), (buffers, {})
-
     optimizer = optax.sgd(0.1, momentum=0.9)
-    return model.init(jax.random.key(0)), descent(gradient(objective), optimizer)
+    return model.init(jax.random.key(0)), descent(gradient(regression(model)), optimizer)
 
 
 def examples(seed, count):

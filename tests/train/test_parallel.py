@@ -10,7 +10,7 @@ from jax.sharding import AxisType
 
 from jdl.core import Variables
 from jdl.functional import functional
-from jdl.train import Player, descent, fit, game, gradient, run
+from jdl.train import Player, classification, descent, fit, game, gradient, run
 from jdl.train.parallel import (
     average_over,
     data_mesh,
@@ -46,18 +46,8 @@ def network(axis_name=None, dropout_rate=0.0):
     return functional(lambda rngs: Net(axis_name, dropout_rate, rngs=rngs))
 
 
-def objective_of(model):
-    def objective(params, buffers, batch, key):
-        images, labels = batch
-        logits, buffers = model.apply(Variables(params, buffers), images, key=key, train=True)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (buffers, {"right": (logits.argmax(-1) == labels).mean()})
-
-    return objective
-
-
 def learner(optimizer, **options):
-    return descent(gradient(objective_of(network(**options))), optimizer)
+    return descent(gradient(classification(network(**options))), optimizer)
 
 
 def on_devices(optimizer, *, named):
