@@ -1,5 +1,6 @@
 """Data sets, splits and batches."""
 
+from jdl.data.augmentation import random_zoom_and_shift as random_zoom_and_shift
 from jdl.data.batches import minibatches as minibatches
 from jdl.data.batches import size_of as size_of
 from jdl.data.bundled import ClassTable as ClassTable
