@@ -4,6 +4,7 @@ The docstrings are plain text with Google sections: an indented block after a bl
 formula or a table and is shown as it is.
 """
 
+import inspect
 import pathlib
 import pkgutil
 import re
@@ -90,8 +91,18 @@ def skip_fields(app, what, name, thing, skip, options):
     return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field number") else None
 
 
+def call_of_protocol(app, what, name, thing, options, signature, returns):
+    """A Protocol is shown with the arguments of its call."""
+    if not getattr(thing, "_is_protocol", False):
+        return None
+    call = inspect.signature(thing.__call__)
+    arguments = [x.replace(annotation=x.empty) for x in call.parameters.values()][1:]
+    return str(call.replace(parameters=arguments, return_annotation=call.empty)), returns
+
+
 def setup(app):
     """Connects the functions above."""
     app.connect("builder-inited", write_reference_pages)
     app.connect("autodoc-process-docstring", plain_text, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-signature", call_of_protocol)
     app.connect("autodoc-skip-member", skip_fields)
