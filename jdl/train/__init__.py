@@ -26,6 +26,10 @@ from jdl.train.parallel import global_batch as global_batch
 from jdl.train.parallel import pmapped as pmapped
 from jdl.train.parallel import replicate as replicate
 from jdl.train.parallel import sharded as sharded
+from jdl.train.rules import hebb as hebb
+from jdl.train.rules import novikoff_bound as novikoff_bound
+from jdl.train.rules import perceptron as perceptron
+from jdl.train.rules import widrow_hoff as widrow_hoff
 from jdl.train.run import run as run
 from jdl.train.stopping import EarlyStopping as EarlyStopping
 from jdl.train.timing import Comparison as Comparison
