@@ -11,6 +11,8 @@ from jdl.train.checkpoints import save_checkpoint as save_checkpoint
 from jdl.train.descent import DescentState as DescentState
 from jdl.train.descent import descent as descent
 from jdl.train.descent import gradient as gradient
+from jdl.train.ensemble import ensemble as ensemble
+from jdl.train.ensemble import members as members
 from jdl.train.fit import Diverged as Diverged
 from jdl.train.fit import Fitted as Fitted
 from jdl.train.fit import fit as fit
