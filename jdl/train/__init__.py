@@ -1,5 +1,14 @@
 """Algorithms that know no architecture, and the drivers that run them."""
 
+from jdl.train.accumulate import accumulate as accumulate
+from jdl.train.averaging import averaged as averaged
+from jdl.train.averaging import copied as copied
+from jdl.train.averaging import ema as ema
+from jdl.train.averaging import polyak as polyak
+from jdl.train.averaging import reestimated as reestimated
+from jdl.train.averaging import swa as swa
+from jdl.train.averaging import with_average as with_average
+from jdl.train.averaging import with_target as with_target
 from jdl.train.benchmark import Benchmark as Benchmark
 from jdl.train.benchmark import benchmark as benchmark
 from jdl.train.benchmark import matmul_peak as matmul_peak

@@ -8,6 +8,7 @@ compiled program. So one program serves dispatches of any length, and where a ru
 evaluation, a checkpoint, an interrupt or a kill changes no bit of its result.
 """
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -67,6 +68,7 @@ def fit(
     evaluate: Callable[[Variables], dict[str, jax.Array]] | None = None,
     evaluate_every: int | None = None,
     stop: EarlyStopping | None = None,
+    view: Callable[[Any], Variables] = operator.attrgetter("variables"),
     checkpoints: Checkpoints | None = None,
     steps_per_dispatch: int = 100,
     progress: bool | None = None,
@@ -85,6 +87,8 @@ def fit(
         evaluate: variables -> scalars by name, on data held out; jitted here.
         evaluate_every: steps between evaluations, the last step always; None evaluates only then.
         stop: when to stop before `steps`, and which variables are the best.
+        view: state -> the variables to evaluate and to call the best; `averaged` for a run with
+            averaged weights.
         checkpoints: where to save. If the folder holds a run already, it is resumed: the result is
             bit for bit that of a run without a break.
         steps_per_dispatch: the most steps in one dispatch. Fewer are taken where they would last
@@ -123,7 +127,7 @@ def fit(
     order_key, step_key = jax.random.split(key)
     progressed = Progress(jax.tree.map(jnp.copy, state), None, 0, [], [])
     if checkpoints and latest_step(writable_folder(checkpoints.folder)) is not None:
-        progressed = resumed_run(checkpoints.folder, progressed, identity)
+        progressed = resumed_run(checkpoints.folder, progressed, view, identity)
     source = feed(data, order_key, batch_size, progressed.step, steps_per_dispatch)
     dispatch = _dispatch(algorithm, source)
     evaluate = evaluate and jax.jit(evaluate)
@@ -139,17 +143,17 @@ def fit(
                     progressed, finite = dispatch(progressed, rows, count, step_key)
                 _show(shown, progressed)
                 if not finite:
-                    raise Diverged(_diagnosis(progressed), _fitted(progressed, "diverged"))
+                    raise Diverged(_diagnosis(progressed), _fitted(progressed, view, "diverged"))
             reason = "" if count else f"the data ended after {progressed.step} batches"
             last = reason or progressed.step == steps
             if evaluate and (last or _due(progressed.step, evaluate_every)):
-                progressed = _evaluated(progressed, evaluate, stop)
+                progressed = _evaluated(progressed, view, evaluate, stop)
             reason = reason or _exhausted(progressed, stop, steps)
             if interrupted and not reason:
                 reason = f"interrupted after step {progressed.step} of {steps}"
             if checkpoints and (reason or _due(progressed.step, checkpoints.every)):
                 save_run(checkpoints, progressed, identity)
-    return _fitted(progressed, reason)
+    return _fitted(progressed, view, reason)
 
 
 def _check_arguments(steps, steps_per_dispatch, evaluate, evaluate_every, stop, checkpoints):
@@ -231,10 +235,10 @@ def _diagnosis(progressed):
     )
 
 
-def _evaluated(progressed, evaluate, stop):
+def _evaluated(progressed, view, evaluate, stop):
     if progressed.evaluations and progressed.evaluations[-1]["step"] == progressed.step:
         return progressed
-    values = {name: np.asarray(x) for name, x in flat(evaluate(progressed.state.variables)).items()}
+    values = {name: np.asarray(x) for name, x in flat(evaluate(view(progressed.state))).items()}
     if stop and np.shape(values.get(stop.metric)) != () or stop and stop.metric not in values:
         came = {name: x.shape for name, x in values.items()}
         raise ValueError(f"`stop` needs a scalar {stop.metric!r} of `evaluate`; it gave {came}")
@@ -244,7 +248,7 @@ def _evaluated(progressed, evaluate, stop):
         stop
         and best_evaluation(stop, [e[stop.metric] for e in evaluations]) == len(evaluations) - 1
     ):
-        best = jax.tree.map(jnp.copy, progressed.state.variables)
+        best = jax.tree.map(jnp.copy, view(progressed.state))
     return progressed._replace(best=best, evaluations=evaluations)
 
 
@@ -266,8 +270,8 @@ def _to_boundary(step, steps, periods):
     return min([steps - step, *(period - step % period for period in periods if period)])
 
 
-def _fitted(progressed, reason):
-    best = progressed.state.variables if progressed.best is None else progressed.best
+def _fitted(progressed, view, reason):
+    best = view(progressed.state) if progressed.best is None else progressed.best
     return Fitted(
         progressed.state,
         best,

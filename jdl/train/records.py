@@ -55,12 +55,15 @@ def save_run(checkpoints: Checkpoints, progressed: Progress, identity: Tree) -> 
     save_checkpoint(checkpoints.folder, progressed.step, kept, keep=checkpoints.keep)
 
 
-def resumed_run(folder: str | os.PathLike, fresh: Progress, identity: Tree) -> Progress:
+def resumed_run(
+    folder: str | os.PathLike, fresh: Progress, view: Callable, identity: Tree
+) -> Progress:
     """The newest of what `save_run` saved.
 
     Args:
         folder: of the run.
         fresh: the run before its first step.
+        view: state -> variables that may be the best.
         identity: what the run must have been saved with.
 
     Raises:
@@ -78,7 +81,7 @@ def resumed_run(folder: str | os.PathLike, fresh: Progress, identity: Tree) -> P
     has_best = any(name.startswith("best.") for name in shapes)
     like = {
         "state": fresh.state,
-        "best": fresh.state.variables if has_best else None,
+        "best": view(fresh.state) if has_best else None,
         "identity": identity,
         "history": recorded("history."),
         "evaluations": recorded("evaluations."),
