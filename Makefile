@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 .PHONY: demo test test-all parity docs lint clean
 
 demo: $(VENV)/recipes.installed  ## trains on digits and draws what came out
-	$(BIN)/jdl run digits
+	$(BIN)/jdl run digits --out runs/demo --overwrite
 
 test: $(VENV)/dev.installed  ## the fast suite
 	$(PYTEST) -m "not slow and not parity"
