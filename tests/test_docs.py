@@ -65,6 +65,11 @@ def test_links_into_the_repository_lead_somewhere(page):
     assert [link for link in inside if link and not (page.parent / link).exists()] == []
 
 
+def test_the_readme_shows_a_picture_that_is_there():
+    pictures = re.findall(r"!\[[^\]]+\]\((docs/images/[^)]+)\)", (ROOT / "README.md").read_text())
+    assert pictures and all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
+
+
 def test_extras_named_on_the_pages_are_those_of_the_package():
     named = re.findall(r"jdl\[([a-z,]+)\]|'\.\[([a-z,]+)\]'", "".join(p.read_text() for p in PAGES))
     wanted = {extra for pair in named for extra in "".join(pair).split(",")}
