@@ -94,7 +94,7 @@ def _run(arguments):
             try:
                 folder = stack.enter_context(run_folder(out, overwrite=overwrite))
             except FileExistsError as error:
-                return _refuse(f"{error}; give another --out, or --overwrite for an old run")
+                return _refuse(f"{error}; --overwrite replaces an old run, --out names another")
             except OSError as error:
                 return _refuse(f"cannot write {out}: {error}; give another --out")
             text, files = _run_into(folder, recipe, module.run, settings, seed)

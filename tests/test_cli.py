@@ -165,7 +165,7 @@ def test_an_old_run_is_written_over_only_when_told(coin, capsys):
     assert main([*run, "4"]) == 0
     before = contents(coin)
     assert main([*run, "5"]) == 1
-    assert "kept holds an old run; give another --out, or --overwrite" in capsys.readouterr().err
+    assert "kept holds an old run; --overwrite replaces" in capsys.readouterr().err
     assert contents(coin) == before
     assert main([*run, "6", "--overwrite"]) == 0
     after = contents(coin)
@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_run(coin, capsys)
         # `lost` would raise if the recipe were run.
         assert main(["run", "fair-coin", "--how", "lost", "--out", out]) == 1
         shown = capsys.readouterr().err
-        assert "give another --out" in shown and "file" in shown
+        assert "--out" in shown and "file" in shown
     assert contents(coin) == {"file": b""}
 
 

@@ -204,7 +204,7 @@ def _memory_bandwidth(device):
 
 def _best(thunk):
     calls = calls_in(thunk, 0.02)
-    return min(time_block(thunk, calls) for _ in range(10))
+    return min(time_block(thunk, calls) for _ in range(20))
 
 
 def _default_device():
