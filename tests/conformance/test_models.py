@@ -1,0 +1,151 @@
+"""What every model must do, whatever it is."""
+
+import inspect
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdl.core import Variables
+from tests.conformance.catalogue import MODELS
+
+MEMBERS = 2
+
+
+class Prepared:
+    """A case with its programs, compiled once for all the tests of it."""
+
+    def __init__(self, case):
+        self.case, self.model = case, case.make()
+        self.key = jax.random.key(2) if case.noisy else None
+        self.variables = self.model.init(jax.random.key(0))
+        self.evaluate = jax.jit(self.evaluation)
+        self.members = jax.vmap(self.model.init)(jax.random.split(jax.random.key(0), MEMBERS))
+
+    def evaluation(self, variables, key):
+        options = dict(self.case.options)
+        return self.model.apply(variables, *self.case.inputs, key=key, train=False, **options)
+
+    def loss(self, params, buffers, key):
+        """A generic function of the outputs of a training pass."""
+        variables, options = Variables(params, buffers), dict(self.case.options)
+        outputs, buffers = self.model.apply(
+            variables, *self.case.inputs, key=key, train=True, **options
+        )
+        random = np.random.default_rng(0)
+        terms = [jnp.sum(x * random.normal(size=x.shape).astype(x.dtype)) for x in _floats(outputs)]
+        return sum(terms), buffers
+
+    def perturbed(self):
+        """Params at no special point: a layer that starts at zero would stop gradients."""
+        random = np.random.default_rng(1)
+        return jax.tree.map(
+            lambda x: (
+                x + 0.05 * random.normal(size=x.shape).astype(x.dtype)
+                if jnp.issubdtype(x.dtype, jnp.floating)
+                else x
+            ),
+            self.variables.params,
+        )
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def prepared(request):
+    return Prepared(MODELS[request.param])
+
+
+def test_init_depends_on_the_key_alone(prepared):
+    again = prepared.model.init(jax.random.key(0))
+    assert _equal(again, prepared.variables)
+    other = prepared.model.init(jax.random.key(1))
+    assert not _equal(other, again) or not jax.tree.leaves(again)
+    assert isinstance(again, Variables)
+
+
+def test_init_of_members_is_a_vmap(prepared):
+    keys = jax.random.split(jax.random.key(0), MEMBERS)
+    for number, key in enumerate(keys):
+        _close(_member(prepared.members, number), prepared.model.init(key), 1e-6)
+
+
+def test_evaluation_repeats_and_leaves_the_buffers_alone(prepared):
+    outputs, buffers = prepared.evaluate(prepared.variables, prepared.key)
+    again, _ = prepared.evaluate(prepared.variables, prepared.key)
+    assert _equal(outputs, again)
+    assert _equal(buffers, prepared.variables.buffers)
+    assert all(jnp.isfinite(x).all() for x in _floats(outputs))
+
+
+def test_training_leaves_no_trace_in_the_model(prepared):
+    def program():
+        traced = jax.make_jaxpr(prepared.evaluation)(prepared.variables, prepared.key)
+        return re.sub("0x[0-9a-f]+", "", str(traced))
+
+    before = program()
+    jax.eval_shape(prepared.loss, *prepared.variables, jax.random.key(0))
+    assert program() == before
+
+
+def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(prepared):
+    params, buffers = prepared.perturbed(), prepared.variables.buffers
+    with jax.debug_key_reuse(True):
+        step = jax.jit(jax.value_and_grad(prepared.loss, has_aux=True))
+        (_, after), gradient = step(params, buffers, jax.random.key(3))
+    _same_type(after, buffers)
+    still = []
+    for path, x in jax.tree.leaves_with_path(gradient):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        assert jnp.isfinite(x).all(), name
+        if not jnp.any(x != 0):
+            still.append(name)
+    assert sorted(still) == sorted(prepared.case.unused)
+
+
+def test_an_ensemble_is_a_vmap(prepared):
+    together, _ = jax.jit(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
+    for number in range(MEMBERS):
+        alone, _ = prepared.evaluate(_member(prepared.members, number), prepared.key)
+        _close(_member(together, number), alone, prepared.case.tolerance)
+
+
+WITH_DTYPE = [
+    name for name, case in MODELS.items() if "dtype" in inspect.signature(case.make).parameters
+]
+
+
+@pytest.mark.parametrize("name", WITH_DTYPE)
+def test_half_precision_computes_in_it_and_keeps_params_in_full(name):
+    case = MODELS[name]
+    half = Prepared(case._replace(make=lambda: case.make(dtype=jnp.bfloat16)))
+    assert {x.dtype for x in _floats(half.variables.params)} == {jnp.dtype(jnp.float32)}
+    outputs, _ = jax.eval_shape(half.evaluation, half.variables, half.key)
+    wanted = jnp.bfloat16 if case.half else jnp.float32
+    assert {x.dtype for x in _floats(outputs)} == {jnp.dtype(wanted)}
+
+
+def _floats(tree):
+    return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+
+def _member(tree, number):
+    return jax.tree.map(lambda x: x[number], tree)
+
+
+def _equal(a, b):
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+def _close(a, b, tolerance):
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=10 * tolerance, atol=tolerance), a, b
+    )
+
+
+def _same_type(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
