@@ -17,6 +17,11 @@ from jdl.train.checkpoints import Checkpoints as Checkpoints
 from jdl.train.checkpoints import latest_step as latest_step
 from jdl.train.checkpoints import load_checkpoint as load_checkpoint
 from jdl.train.checkpoints import save_checkpoint as save_checkpoint
+from jdl.train.contrastive import contrastive_divergence as contrastive_divergence
+from jdl.train.contrastive import (
+    persistent_contrastive_divergence as persistent_contrastive_divergence,
+)
+from jdl.train.contrastive import with_chains as with_chains
 from jdl.train.descent import DescentState as DescentState
 from jdl.train.descent import descent as descent
 from jdl.train.descent import gradient as gradient

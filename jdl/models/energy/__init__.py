@@ -1,1 +1,3 @@
 """Energy-based models."""
+
+from jdl.models.energy.rbm import rbm as rbm
