@@ -3,7 +3,9 @@
 from jdl.train.accumulate import accumulate as accumulate
 from jdl.train.averaging import averaged as averaged
 from jdl.train.averaging import copied as copied
+from jdl.train.averaging import debiased_ema as debiased_ema
 from jdl.train.averaging import ema as ema
+from jdl.train.averaging import model_variables as model_variables
 from jdl.train.averaging import polyak as polyak
 from jdl.train.averaging import reestimated as reestimated
 from jdl.train.averaging import swa as swa
@@ -21,7 +23,9 @@ from jdl.train.contrastive import contrastive_divergence as contrastive_divergen
 from jdl.train.contrastive import (
     persistent_contrastive_divergence as persistent_contrastive_divergence,
 )
+from jdl.train.contrastive import swept as swept
 from jdl.train.contrastive import with_chains as with_chains
+from jdl.train.contrastive import without_chains as without_chains
 from jdl.train.descent import DescentState as DescentState
 from jdl.train.descent import descent as descent
 from jdl.train.descent import gradient as gradient

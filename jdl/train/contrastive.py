@@ -7,11 +7,12 @@
 The gradient of the negative log-likelihood has v' drawn from the model itself, k = infinity. For
 a restricted Boltzmann machine dF/dW_ij = - v_i p(h_j | v), so the direction is
 <v h>_model - <v h>_data with probabilities of the hidden units, which has less variance than
-states and the same mean (Hinton 2010, section 3.2).
+states and the same mean (Hinton 2010, section 3.2). v' are states.
 
 Sources: Hinton 2002; Tieleman 2008; 004 eq. 7.10 to 7.13, which sums over the batch and takes
-states; here it is the mean over the batch, as everywhere. 004 gives the gradient of the divergence
-with the opposite sign before eq. 7.6; its update 7.11 is right, and so is this.
+states; here it is the mean over the batch, as everywhere, so its rate is ours divided by B. 004
+gives the gradient of the divergence with the opposite sign before eq. 7.6; its update 7.11 is
+right, and so is this.
 """
 
 import jax
@@ -37,7 +38,7 @@ def contrastive_divergence(model: Model, sweeps: int = 1) -> Estimator:
     _check(sweeps)
 
     def estimate(params, buffers, batch, key):
-        end = _swept(model, Variables(params, buffers), batch, key, sweeps)
+        end = swept(model, Variables(params, buffers), batch, key, sweeps)
         direction, contrast = _contrast(model, params, buffers, batch, end)
         error = jnp.mean((batch - end) ** 2)
         return direction, buffers, {"contrast": contrast, "reconstruction_error": error}
@@ -68,7 +69,7 @@ def persistent_contrastive_divergence(model: Model, sweeps: int = 1) -> Estimato
                 "algorithm.init(with_chains(variables, chains))"
             )
         own = buffers["model"]
-        end = _swept(model, Variables(params, own), buffers["chains"], key, sweeps)
+        end = swept(model, Variables(params, own), buffers["chains"], key, sweeps)
         direction, contrast = _contrast(model, params, own, batch, end)
         return direction, {"model": own, "chains": end}, {"contrast": contrast}
 
@@ -81,15 +82,43 @@ def with_chains(variables: Variables, chains: jax.Array) -> Variables:
     Args:
         variables: of the model.
         chains: where they start [C, V], drawn at random or from the data.
+
+    Returns:
+        Variables with buffers {"model": ..., "chains": ...}; `model_variables` are the model's
+        again, to evaluate.
     """
     return Variables(variables.params, {"model": variables.buffers, "chains": chains})
 
 
-def _swept(model, variables, v, key, sweeps):
-    def sweep(v, key: Key):
-        return model.apply(variables, v, key=key, method="gibbs")[0][0], None
+def swept(model: Model, variables: Variables, v: jax.Array, key: Key, sweeps: int) -> jax.Array:
+    """Runs chains for some sweeps: what the model dreams, started at v.
 
-    return jax.lax.scan(sweep, v, jax.random.split(key, sweeps))[0]
+    Args:
+        model: with a method `gibbs`: v and a key -> (v', h).
+        variables: of it.
+        v: where the chains start [B, V].
+        key: of the draws.
+        sweeps: number of them.
+
+    Returns:
+        [B, V], states, of the dtype that `gibbs` gives.
+    """
+
+    def sweep(v, key):
+        return model.apply(variables, v, key=key, method="gibbs")[0][0]
+
+    keys = jax.random.split(key, sweeps)
+    start = v.astype(jax.eval_shape(sweep, v, key).dtype)
+    return jax.lax.scan(lambda v, key: (sweep(v, key), None), start, keys)[0]
+
+
+def without_chains(variables: Variables) -> Variables:
+    """The variables of the model itself, to evaluate it: that `with_chains` took.
+
+    Args:
+        variables: of a run of persistent contrastive divergence.
+    """
+    return Variables(variables.params, variables.buffers["model"])
 
 
 def _contrast(model, params, buffers, data, dreamt):

@@ -7,8 +7,9 @@
     free energy F(v) = - log sum_h exp(-E(v, h)) = - b'v - sum_j softplus(c_j + sum_i v_i W_ij)
     log p(v)    = - F(v) - log Z
 
-Source: Smolensky 1986; Hinton 2002; 004 eq. 7.7 to 7.9. Weights begin at N(0, 0.01^2) and biases
-at 0 (Hinton 2010, section 8). It learns by `jdl.train.contrastive_divergence`. Parameters:
+Source: Smolensky 1986; Hinton 2002; 004 eq. 7.7 to 7.9, which prints the biases of 7.7 summed over
+both indices and mixes the indices of 7.9: here each bias counts once. Weights begin at N(0, 0.01^2)
+and biases at 0 (Hinton 2010, section 8). It learns by `jdl.train.contrastive_divergence`. Parameters:
 V * H + V + H; 6,564 for 64 pixels and 100 hidden units.
 
 Axes: B examples, V visible units, H hidden units.
@@ -18,18 +19,19 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jdl.core import Key, Model, Variables
+from jdl.core import Model, Variables
 from jdl.functional import functional
 
 ENUMERABLE = 20  # units: a million configurations
 
 
-def rbm(num_visible: int, num_hidden: int, *, param_dtype=jnp.float32) -> Model:
+def rbm(num_visible: int, num_hidden: int, *, dtype=None, param_dtype=jnp.float32) -> Model:
     """A Bernoulli restricted Boltzmann machine.
 
     Args:
         num_visible: V.
         num_hidden: H.
+        dtype: of the computation; None takes that of the params and the units together.
         param_dtype: of the params.
 
     Returns:
@@ -49,13 +51,14 @@ def rbm(num_visible: int, num_hidden: int, *, param_dtype=jnp.float32) -> Model:
     """
     if num_visible < 1 or num_hidden < 1:
         raise ValueError(f"each side has at least one unit; got {num_visible} and {num_hidden}")
-    return functional(lambda rngs: RBM(num_visible, num_hidden, param_dtype, rngs=rngs))
+    return functional(lambda rngs: RBM(num_visible, num_hidden, dtype, param_dtype, rngs=rngs))
 
 
 class RBM(nnx.Module):
     """The machine of `rbm`."""
 
-    def __init__(self, num_visible, num_hidden, param_dtype, *, rngs):
+    def __init__(self, num_visible, num_hidden, dtype, param_dtype, *, rngs):
+        self.dtype = dtype
         draw = nnx.initializers.normal(0.01)
         self.kernel = nnx.Param(draw(rngs.params(), (num_visible, num_hidden), param_dtype))
         self.visible_bias = nnx.Param(jnp.zeros(num_visible, param_dtype))
@@ -63,18 +66,24 @@ class RBM(nnx.Module):
 
     def __call__(self, v: jax.Array) -> jax.Array:
         """V [B, V] -> free energy [B]."""
-        _check(v, self.visible_bias, "visible")
-        return -v @ self.visible_bias[...] - jax.nn.softplus(self.hidden_logits(v)).sum(-1)
+        logits = self.hidden_logits(v)
+        v, bias = self._cast(v, self.visible_bias[...])
+        return -v @ bias - jax.nn.softplus(logits).sum(-1)
 
     def hidden_logits(self, v: jax.Array) -> jax.Array:
         """V [B, V] -> log odds of the hidden units [B, H]."""
         _check(v, self.visible_bias, "visible")
-        return self.hidden_bias[None] + v @ self.kernel[...]
+        v, kernel, bias = self._cast(v, self.kernel[...], self.hidden_bias[...])
+        return bias[None] + v @ kernel
 
     def visible_logits(self, h: jax.Array) -> jax.Array:
         """H [B, H] -> log odds of the visible units [B, V]."""
         _check(h, self.hidden_bias, "hidden")
-        return self.visible_bias[None] + h @ self.kernel[...].T
+        h, kernel, bias = self._cast(h, self.kernel[...], self.visible_bias[...])
+        return bias[None] + h @ kernel.T
+
+    def _cast(self, *arrays):
+        return arrays if self.dtype is None else [x.astype(self.dtype) for x in arrays]
 
     def gibbs(self, v: jax.Array, *, rngs: nnx.Rngs) -> tuple[jax.Array, jax.Array]:
         """V [B, V] -> v' [B, V] drawn given h, and h [B, H] drawn given v."""
@@ -153,26 +162,6 @@ def reconstruction(model: Model, variables: Variables, v: jax.Array) -> jax.Arra
     return jax.nn.sigmoid(
         model.apply(variables, jax.nn.sigmoid(logits), method="visible_logits")[0]
     )
-
-
-def fantasies(model: Model, variables: Variables, v: jax.Array, key: Key, sweeps: int) -> jax.Array:
-    """What the machine dreams: v after sweeps of block Gibbs sampling.
-
-    Args:
-        model: an `rbm`.
-        variables: of it.
-        v: where the chains start [B, V].
-        key: of the draws.
-        sweeps: number of them.
-
-    Returns:
-        [B, V], of 0 and 1.
-    """
-
-    def sweep(v, key):
-        return model.apply(variables, v, key=key, method="gibbs")[0][0], None
-
-    return jax.lax.scan(sweep, v, jax.random.split(key, sweeps))[0]
 
 
 def configurations(units: int, dtype=jnp.float32) -> jax.Array:
