@@ -14,26 +14,32 @@ from jdl.train.contrastive import (
 from tests.conformance.case import AlgorithmCase, ModelCase
 
 _random = np.random.default_rng(0)
-STATES = _random.integers(0, 2, size=[8, 5]).astype(np.float32)
-MODEL = rbm(5, 3)
+BITS = _random.integers(0, 2, size=[8, 5]).astype(np.float32)
+MACHINE = rbm(5, 3)
 
 
 def _persistent():
-    variables = with_chains(MODEL.init(jax.random.key(1)), STATES[::-1])
-    return descent(persistent_contrastive_divergence(MODEL), optax.sgd(0.1)), variables
+    variables = with_chains(MACHINE.init(jax.random.key(1)), BITS[:6])
+    return descent(persistent_contrastive_divergence(MACHINE, 2), optax.sgd(0.1)), variables
 
 
 MODELS = {
-    "jdl.models.energy.rbm.rbm": ModelCase(partial(rbm, 5, 3), (STATES,)),
+    "jdl.models.energy.rbm.rbm": ModelCase(partial(rbm, 5, 3), (BITS,)),
+    "jdl.models.energy.rbm.rbm [hidden units]": ModelCase(
+        partial(rbm, 5, 3),
+        (BITS,),
+        {"method": "hidden_logits"},
+        unused=("visible_bias",),  # p(h | v) has none
+    ),
 }
 
 ALGORITHMS = {
     "jdl.train.contrastive.contrastive_divergence": AlgorithmCase(
         lambda: (
-            descent(contrastive_divergence(MODEL, 2), optax.sgd(0.1)),
-            MODEL.init(jax.random.key(1)),
+            descent(contrastive_divergence(MACHINE, 2), optax.sgd(0.1)),
+            MACHINE.init(jax.random.key(1)),
         ),
-        STATES,
+        BITS,
     ),
-    "jdl.train.contrastive.persistent_contrastive_divergence": AlgorithmCase(_persistent, STATES),
+    "jdl.train.contrastive.persistent_contrastive_divergence": AlgorithmCase(_persistent, BITS),
 }
