@@ -10,3 +10,5 @@ from jdl.metrics.classification import recall as recall
 from jdl.metrics.classification import specificity as specificity
 from jdl.metrics.classification import top_k_accuracy as top_k_accuracy
 from jdl.metrics.classification import weighted_average as weighted_average
+from jdl.metrics.generation import ModeCoverage as ModeCoverage
+from jdl.metrics.generation import mode_coverage as mode_coverage

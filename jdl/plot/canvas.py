@@ -14,7 +14,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
-    "axes.titleweight": "medium",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#666666",
@@ -63,7 +62,7 @@ def canvas(
     with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycle}):
         figure = Figure(figsize=(width, height), layout="constrained")
         if title:
-            figure.suptitle(title, fontsize=12, fontweight="medium")
+            figure.suptitle(title, fontsize=12)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
     return figure, list(axes.ravel())
 

@@ -54,7 +54,7 @@ def learning_curves(
         axes.set_axisbelow(True)
         axes.margins(x=0.02)
         if len(curves) > 1 or next(iter(curves)):
-            axes.legend()
+            axes.legend(frameon=False)
     return figure
 
 

@@ -16,6 +16,7 @@ def image_grid(
     images: np.ndarray,
     titles: Sequence[str] | None = None,
     *,
+    colours: Sequence[str] | None = None,
     columns: int | None = None,
     title: str = "",
     size: float = 0.9,
@@ -25,6 +26,7 @@ def image_grid(
     Args:
         images: [N, H, W, C] in [0, 1]; one channel is drawn black on white, three as colours.
         titles: of each image, or None.
+        colours: of each title, or None.
         columns: images in a row; None makes the grid about twice as wide as high.
         title: above all.
         size: width of an image in inches.
@@ -41,9 +43,11 @@ def image_grid(
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"{len(images)} images need as many titles; got {len(titles)}")
     figure, panels = _panels(len(images), columns, size, images.shape[1:3], titles, title)
-    colours = {"cmap": "gray_r", "vmin": 0, "vmax": 1} if images.shape[-1] == 1 else {}
+    grey = {"cmap": "gray_r", "vmin": 0, "vmax": 1} if images.shape[-1] == 1 else {}
     for axes, image in zip(panels, np.clip(images, 0, 1), strict=False):
-        axes.imshow(image.squeeze(-1) if colours else image, **colours)
+        axes.imshow(image.squeeze(-1) if grey else image, **grey)
+    for axes, colour in zip(panels, colours or [], strict=False):
+        axes.title.set_color(colour)
     return figure
 
 

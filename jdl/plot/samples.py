@@ -71,5 +71,5 @@ def sample_strip(
     if fields is not None:
         bar = figure.colorbar(drawn, ax=panels, shrink=0.7, aspect=30, label=field_name)
         bar.outline.set_visible(False)
-    panels[0].legend(loc="upper left", markerscale=4, handletextpad=0.1, fontsize=8)
+    panels[0].legend(loc="upper left", markerscale=4, handletextpad=0.1, fontsize=8, frameon=False)
     return figure

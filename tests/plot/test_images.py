@@ -12,11 +12,14 @@ def _images_of(figure):
 
 def test_grid_shows_every_image_in_order_with_its_title():
     images = np.random.default_rng(0).random([5, 4, 3, 1])
-    figure = image_grid(images, titles=list("abcde"), columns=3, title="All")
+    figure = image_grid(
+        images, titles=list("abcde"), colours=["red", *["blue"] * 4], columns=3, title="All"
+    )
     shown = _images_of(figure)
     np.testing.assert_array_equal([image.get_array() for image in shown], images[..., 0])
     assert all(image.get_clim() == (0, 1) for image in shown)
     assert [axes.get_title() for axes in figure.axes] == [*"abcde", ""]
+    assert [axes.title.get_color() for axes in figure.axes[:2]] == ["red", "blue"]
     assert figure.get_suptitle() == "All"
 
 
