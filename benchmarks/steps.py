@@ -57,15 +57,15 @@ def lenet5_loss(params, batch):
 
 def norm(x, p):
     mean = x.mean(-1, keepdims=True)
-    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    variance = (x * x).mean(-1, keepdims=True) - mean * mean
     return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * p["scale"] + p["bias"]
 
 
 def attention(x, p, num_heads):
     sequences, length, width = x.shape
-    joined = dense(x, p["query_key_value"]).reshape(sequences, length, 3, num_heads, -1)
-    query, key, value = jnp.moveaxis(joined, 2, 0)
-    scores = jnp.einsum("bihf,bjhf->bhij", query, key) / np.sqrt(width // num_heads)
+    parts = jnp.split(dense(x, p["query_key_value"]), 3, axis=-1)
+    query, key, value = (part.reshape(sequences, length, num_heads, -1) for part in parts)
+    scores = jnp.einsum("bihf,bjhf->bhij", query, key) * (width // num_heads) ** -0.5
     scores = jnp.where(jnp.tril(jnp.ones([length, length], bool)), scores, -1e30)
     heads = jnp.einsum("bhij,bjhf->bihf", jax.nn.softmax(scores), value)
     return dense(heads.reshape(x.shape), p["project"])
