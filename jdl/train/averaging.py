@@ -5,14 +5,17 @@
 Every published average is a schedule of weights, with t = 1, 2, ... the steps made:
 
     ema(decay)          1 - decay                               exponential moving average
+    debiased_ema(decay) (1 - decay) / (1 - decay^t)             Kingma and Ba 2015, section 3
     polyak(start)       1 / (t - start), 1 up to the start      Polyak and Juditsky 1992
     swa(start, every)   1 / n at every n-th visit, else 0       Izmailov et al. 2018
     copied(every)       1 at every n-th step, else 0            Mnih et al. 2015, target network
 
-and so is any function of t, such as the warm-up min(decay, (1 + t) / (10 + t)) of the weight
-1 - decay. `with_average` only watches; `with_target` shows the average to the objective.
+and so is any function of t, such as 1 - min(decay, (1 + t) / (10 + t)), the warm-up of
+TensorFlow's ExponentialMovingAverage. `with_average` only watches; `with_target` shows the average
+to the objective. An average has the dtype of the params: below float32 small weights are lost.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,6 +35,20 @@ def ema(decay: float) -> Weight:
     """
     _check(0 <= decay < 1, f"decay lies in [0, 1); got {decay}")
     return lambda t: 1 - decay
+
+
+def debiased_ema(decay: float) -> Weight:
+    """Weights of the exponential moving average that forgets the initial params at once.
+
+        average_t = sum_i decay^(t-i) params_i / sum_i decay^(t-i),    i = 1 .. t
+
+    Args:
+        decay: in [0, 1).
+    """
+    _check(0 <= decay < 1, f"decay lies in [0, 1); got {decay}")
+    rate = math.log(decay) if decay else -math.inf
+    # expm1 keeps the digits of 1 - decay^t that float32 loses where decay is near 1.
+    return lambda t: math.expm1(rate) / jnp.expm1(t * rate)
 
 
 def polyak(start: int = 0) -> Weight:
@@ -155,7 +172,7 @@ def with_target(algorithm: Algorithm, weight: Weight) -> Algorithm:
 
     Returns:
         An Algorithm; its `init` takes the variables of the model, and the target begins as a copy
-        of the params.
+        of the params. `model_variables(state.variables)` are the model's again.
     """
 
     def init(variables, key=None):
@@ -172,6 +189,24 @@ def with_target(algorithm: Algorithm, weight: Weight) -> Algorithm:
         return TargetState(variables, state.steps + 1, _without(inner)), info
 
     return Algorithm(init, step)
+
+
+def model_variables(variables: Variables) -> Variables:
+    """The variables of the model alone, to evaluate, where the buffers hold more than its own.
+
+    Args:
+        variables: with buffers {"model": ..., ...}, of `with_target` or `with_chains`.
+
+    Raises:
+        ValueError: other buffers.
+    """
+    buffers = variables.buffers
+    _check(
+        isinstance(buffers, dict) and "model" in buffers,
+        f"the buffers of with_target and with_chains are {{'model': ..., ...}}; got {buffers}. "
+        "Others are the model's already",
+    )
+    return Variables(variables.params, buffers["model"])
 
 
 def reestimated(model: Model, variables: Variables, batches: Tree) -> Variables:

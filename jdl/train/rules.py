@@ -10,7 +10,8 @@ Of a neuron df/dw = x and df/db = 1. With `descent` and `optax.sgd(rate)` on bat
 are the published rules; on larger batches they move by the mean over the batch.
 
 Sources: Rosenblatt 1958 and 004 eq. 1.5 and 1.6 (targets -1 and 1, rate 1), 001 (targets 0 and 1
-with a rate): one rule, for a sign of 0 counts as negative in both. Widrow and Hoff 1960, 004 eq.
+with a rate): one rule, for a sign of 0 counts as negative in both; scikit-learn's Perceptron
+counts it as a mistake whatever the label. Widrow and Hoff 1960, 004 eq.
 1.28 and 1.29; Adaline is this rule, and the sign of f its answer. Hebb 1949 with 001's formula.
 """
 

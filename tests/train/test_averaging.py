@@ -10,10 +10,12 @@ from jdl.functional import functional
 from jdl.train import (
     averaged,
     copied,
+    debiased_ema,
     descent,
     ema,
     fit,
     gradient,
+    model_variables,
     polyak,
     reestimated,
     run,
@@ -63,6 +65,25 @@ def test_ema_is_that_of_optax_but_for_where_it_starts(iterates):
         average, state = transform.update(jnp.asarray(params, jnp.float32), state)
     expected = average + 0.9**STEPS * iterates[0][0]
     np.testing.assert_allclose(average_of(ema(0.9), iterates[1])[1][-1], expected, rtol=1e-4)
+
+
+def test_debiased_ema_is_that_of_optax(iterates):
+    transform = optax.ema(0.9, debias=True)
+    state, expected = transform.init(jnp.zeros(2)), []
+    for params in iterates[0][1:]:
+        average, state = transform.update(jnp.asarray(params, jnp.float32), state)
+        expected.append(average)
+    found = average_of(debiased_ema(0.9), iterates[1])[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(found[0] - average_of(ema(0.9), iterates[1])[1][0]).max() > 0.1
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9999])
+def test_weights_of_the_debiased_ema_are_exact_where_decay_is_near_1(decay):
+    steps = np.arange(1, 1001)
+    expected = (1 - decay) / (1 - np.float64(decay) ** steps)
+    found = debiased_ema(decay)(jnp.asarray(steps, jnp.int32))
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("start", [0, 20])
@@ -117,7 +138,14 @@ def test_fit_evaluates_and_keeps_the_average():
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: ema(1.0), lambda: ema(-0.1), lambda: polyak(-1), lambda: swa(0, 0), lambda: copied(0)],
+    [
+        lambda: ema(1.0),
+        lambda: ema(-0.1),
+        lambda: debiased_ema(1.0),
+        lambda: polyak(-1),
+        lambda: swa(0, 0),
+        lambda: copied(0),
+    ],
 )
 def test_numbers_out_of_range_are_named(make):
     with pytest.raises(ValueError, match=r"(lies in|at least|expected).*got"):
@@ -146,6 +174,15 @@ def test_the_objective_sees_the_target_and_does_not_move_it(name):
             target = params
         assert float(state.variables.params) == pytest.approx(params, rel=1e-5)
         assert float(state.variables.buffers["target"]) == pytest.approx(target, rel=1e-5)
+
+
+def test_the_model_is_evaluated_without_its_target(key):
+    algorithm = with_target(case.algorithm, ema(0.9))
+    variables = case.model.init(key)
+    state = algorithm.init(variables)
+    jax.tree.map(np.testing.assert_array_equal, model_variables(state.variables), variables)
+    with pytest.raises(ValueError, match="the model's already"):
+        model_variables(variables)
 
 
 def test_reestimated_statistics_are_the_mean_of_those_of_the_batches(key):

@@ -73,6 +73,16 @@ def test_the_rule_is_that_of_scikit_learn(separable):
     np.testing.assert_allclose(bias, peer.intercept_[0], rtol=1e-5)
 
 
+def test_zero_counts_as_negative_and_only_for_scikit_learn_as_a_mistake():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    inputs, labels = np.array([[1.0, 2.0], [3.0, 1.0]], np.float32), np.array([-1, 1])
+    weights, bias, info = epochs(NEURON, perceptron(NEURON), inputs, labels, 1)
+    assert info["mistakes"].tolist() == [0.0, 1.0]
+    assert (weights.tolist(), float(bias)) == ([3.0, 1.0], 1.0)
+    peer = linear_model.Perceptron(shuffle=False, max_iter=1, tol=None).fit(inputs, labels)
+    assert (peer.coef_[0].tolist(), float(peer.intercept_[0])) == ([2.0, -1.0], 0.0)
+
+
 def test_mistakes_stay_below_the_bound_of_novikoff(separable):
     points, labels, weights, bias = separable
     bound = novikoff_bound(points, labels, weights, bias)
