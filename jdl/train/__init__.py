@@ -25,7 +25,6 @@ from jdl.train.contrastive import (
 )
 from jdl.train.contrastive import swept as swept
 from jdl.train.contrastive import with_chains as with_chains
-from jdl.train.contrastive import without_chains as without_chains
 from jdl.train.descent import DescentState as DescentState
 from jdl.train.descent import descent as descent
 from jdl.train.descent import gradient as gradient

@@ -112,15 +112,6 @@ def swept(model: Model, variables: Variables, v: jax.Array, key: Key, sweeps: in
     return jax.lax.scan(lambda v, key: (sweep(v, key), None), start, keys)[0]
 
 
-def without_chains(variables: Variables) -> Variables:
-    """The variables of the model itself, to evaluate it: that `with_chains` took.
-
-    Args:
-        variables: of a run of persistent contrastive divergence.
-    """
-    return Variables(variables.params, variables.buffers["model"])
-
-
 def _contrast(model, params, buffers, data, dreamt):
     """The derivative of mean F(data) - mean F(dreamt) with both held, and its value."""
     data, dreamt = jax.lax.stop_gradient((data, dreamt))

@@ -12,7 +12,6 @@ from jdl.train.contrastive import (
     persistent_contrastive_divergence,
     swept,
     with_chains,
-    without_chains,
 )
 
 V, H = 4, 3
@@ -120,8 +119,6 @@ def test_chains_go_on_from_step_to_step(variables, data, key):
     for part in jax.random.split(key, 3):
         v = MODEL.apply(variables, v, key=part, method="gibbs")[0][0]
     np.testing.assert_array_equal(buffers["chains"], v)
-    found = model_variables(Variables(variables.params, buffers))
-    jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
 def test_swept_chains_forget_where_they_began(variables, key):
@@ -135,7 +132,7 @@ def test_the_model_can_be_evaluated_after_a_persistent_run(variables, data, key)
     algorithm = descent(persistent_contrastive_divergence(MODEL), optax.sgd(0.1))
     state = algorithm.init(with_chains(variables, data))
     state, _ = algorithm.step(state, data, key)
-    assert MODEL.apply(without_chains(state.variables), data)[0].shape == (6,)
+    assert MODEL.apply(model_variables(state.variables), data)[0].shape == (6,)
 
 
 def test_what_is_missing_is_named(variables, data, key):

@@ -9,8 +9,8 @@
 
 Source: Smolensky 1986; Hinton 2002; 004 eq. 7.7 to 7.9, which prints the biases of 7.7 summed over
 both indices and mixes the indices of 7.9: here each bias counts once. Weights begin at N(0, 0.01^2)
-and biases at 0 (Hinton 2010, section 8). It learns by `jdl.train.contrastive_divergence`. Parameters:
-V * H + V + H; 6,564 for 64 pixels and 100 hidden units.
+and biases at 0 (Hinton 2010, section 8). It learns by `jdl.train.contrastive_divergence`.
+Parameters: V * H + V + H; 6,564 for 64 pixels and 100 hidden units.
 
 Axes: B examples, V visible units, H hidden units.
 """
