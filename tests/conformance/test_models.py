@@ -1,4 +1,7 @@
-"""What every model must do, whatever it is."""
+"""What every model must do, whatever it is.
+
+Results are looked at with NumPy: eager JAX would compile each look for each shape.
+"""
 
 import inspect
 import re
@@ -9,9 +12,18 @@ import numpy as np
 import pytest
 
 from jdl.core import Variables
+from tests.conformance.case import QUICK
 from tests.conformance.catalogue import MODELS
 
 MEMBERS = 2
+
+
+def _quick(function):
+    return jax.jit(function, compiler_options=QUICK)
+
+
+def _member_keys():
+    return jax.random.split(jax.random.key(0), MEMBERS)
 
 
 class Prepared:
@@ -20,9 +32,10 @@ class Prepared:
     def __init__(self, case):
         self.case, self.model = case, case.make()
         self.key = jax.random.key(2) if case.noisy else None
-        self.variables = self.model.init(jax.random.key(0))
-        self.evaluate = jax.jit(self.evaluation)
-        self.members = jax.vmap(self.model.init)(jax.random.split(jax.random.key(0), MEMBERS))
+        self.init = _quick(self.model.init)
+        self.variables = self.init(jax.random.key(0))
+        self.members = _quick(jax.vmap(self.model.init))(_member_keys())
+        self.evaluate = _quick(self.evaluation)
 
     def evaluation(self, variables, key):
         options = dict(self.case.options)
@@ -43,7 +56,7 @@ class Prepared:
         random = np.random.default_rng(1)
         return jax.tree.map(
             lambda x: (
-                x + 0.05 * random.normal(size=x.shape).astype(x.dtype)
+                np.asarray(x) + 0.05 * random.normal(size=x.shape).astype(x.dtype)
                 if jnp.issubdtype(x.dtype, jnp.floating)
                 else x
             ),
@@ -57,17 +70,16 @@ def prepared(request):
 
 
 def test_init_depends_on_the_key_alone(prepared):
-    again = prepared.model.init(jax.random.key(0))
+    again = prepared.init(jax.random.key(0))
     assert _equal(again, prepared.variables)
-    other = prepared.model.init(jax.random.key(1))
+    other = prepared.init(jax.random.key(1))
     assert not _equal(other, again) or not jax.tree.leaves(again)
     assert isinstance(again, Variables)
 
 
 def test_init_of_members_is_a_vmap(prepared):
-    keys = jax.random.split(jax.random.key(0), MEMBERS)
-    for number, key in enumerate(keys):
-        _close(_member(prepared.members, number), prepared.model.init(key), 1e-6)
+    for number, key in enumerate(_member_keys()):
+        _close(_member(prepared.members, number), prepared.init(key), 1e-6)
 
 
 def test_evaluation_repeats_and_leaves_the_buffers_alone(prepared):
@@ -75,7 +87,7 @@ def test_evaluation_repeats_and_leaves_the_buffers_alone(prepared):
     again, _ = prepared.evaluate(prepared.variables, prepared.key)
     assert _equal(outputs, again)
     assert _equal(buffers, prepared.variables.buffers)
-    assert all(jnp.isfinite(x).all() for x in _floats(outputs))
+    assert all(np.isfinite(x).all() for x in _floats(outputs))
 
 
 def test_training_leaves_no_trace_in_the_model(prepared):
@@ -91,20 +103,21 @@ def test_training_leaves_no_trace_in_the_model(prepared):
 def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(prepared):
     params, buffers = prepared.perturbed(), prepared.variables.buffers
     with jax.debug_key_reuse(True):
-        step = jax.jit(jax.value_and_grad(prepared.loss, has_aux=True))
-        (_, after), gradient = step(params, buffers, jax.random.key(3))
+        step = _quick(jax.value_and_grad(prepared.loss, has_aux=True))
+        # XLA compiles this generator in less time than threefry, once for each dropout.
+        (_, after), gradient = step(params, buffers, jax.random.key(3, impl="unsafe_rbg"))
     _same_type(after, buffers)
     still = []
     for path, x in jax.tree.leaves_with_path(gradient):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        assert jnp.isfinite(x).all(), name
-        if not jnp.any(x != 0):
+        assert np.isfinite(x).all(), name
+        if not np.any(x):
             still.append(name)
     assert sorted(still) == sorted(prepared.case.unused)
 
 
 def test_an_ensemble_is_a_vmap(prepared):
-    together, _ = jax.jit(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
+    together, _ = _quick(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
     for number in range(MEMBERS):
         alone, _ = prepared.evaluate(_member(prepared.members, number), prepared.key)
         _close(_member(together, number), alone, prepared.case.tolerance)
@@ -130,7 +143,7 @@ def _floats(tree):
 
 
 def _member(tree, number):
-    return jax.tree.map(lambda x: x[number], tree)
+    return jax.tree.map(lambda x: np.asarray(x)[number], tree)
 
 
 def _equal(a, b):
