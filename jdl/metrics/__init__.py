@@ -12,3 +12,4 @@ from jdl.metrics.classification import top_k_accuracy as top_k_accuracy
 from jdl.metrics.classification import weighted_average as weighted_average
 from jdl.metrics.generation import ModeCoverage as ModeCoverage
 from jdl.metrics.generation import mode_coverage as mode_coverage
+from jdl.metrics.likelihood import pseudo_log_likelihood as pseudo_log_likelihood

@@ -60,7 +60,7 @@ def learning_curves(
 
 def _draw(axes, name, steps, values):
     if len(values) <= 200:
-        dotted = {"marker": "o", "markersize": 3.5} if len(values) <= 40 else {}
+        dotted = {"marker": "o", "markersize": 3.5} if 2 < len(values) <= 40 else {}
         axes.plot(steps, values, label=name, linewidth=1.6, **dotted)
         return
     (pale,) = axes.plot(steps, values, alpha=0.25, linewidth=0.7)

@@ -28,6 +28,11 @@ def test_colour_images_keep_their_channels():
     np.testing.assert_array_equal(_images_of(image_grid(images))[1].get_array(), images[1])
 
 
+def test_rows_are_named_at_their_first_image():
+    figure = image_grid(np.zeros([6, 4, 4, 1]), columns=3, rows=["upper", "lower"])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["upper", "", "", "lower", "", ""]
+
+
 def test_filters_share_a_scale_around_zero():
     weights = np.random.default_rng(0).normal(size=[6, 4, 4]) * np.arange(1, 7)[:, None, None]
     shown = _images_of(filters(weights))[:6]
