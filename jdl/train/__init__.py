@@ -36,6 +36,9 @@ from jdl.train.fit import fit as fit
 from jdl.train.game import GameState as GameState
 from jdl.train.game import Player as Player
 from jdl.train.game import game as game
+from jdl.train.lsuv import UnitVariance as UnitVariance
+from jdl.train.lsuv import lsuv as lsuv
+from jdl.train.lsuv import unit_variance as unit_variance
 from jdl.train.objectives import classification as classification
 from jdl.train.objectives import regression as regression
 from jdl.train.parallel import AverageState as AverageState
