@@ -87,7 +87,7 @@ def residual_normal(num_parts: int, std: float = 0.02) -> jax.nn.initializers.In
     return jax.nn.initializers.normal(std * num_parts**-0.5)
 
 
-def distinct_units(kernel: jax.Array) -> jax.Array:
+def distinct_units(kernel: jax.Array, tolerance: float = 1e-5) -> jax.Array:
     """How many units of a layer differ in their weights.
 
     Units that start alike get the same gradient and stay alike (001; 004 section 2.3): a layer
@@ -95,6 +95,8 @@ def distinct_units(kernel: jax.Array) -> jax.Array:
 
     Args:
         kernel: [..., units].
+        tolerance: by how much weights of units that are alike may differ, which training adds by
+            rounding the same sum in another order.
 
     Returns:
         [], an integer of 1 to units.
@@ -104,7 +106,7 @@ def distinct_units(kernel: jax.Array) -> jax.Array:
         1
     """
     weights = kernel.reshape(-1, kernel.shape[-1])
-    alike = jnp.all(weights[:, :, None] == weights[:, None, :], axis=0)
+    alike = jnp.max(jnp.abs(weights[:, :, None] - weights[:, None, :]), axis=0) <= tolerance
     return jnp.sum(~jnp.any(jnp.tril(alike, -1), axis=1))
 
 

@@ -80,10 +80,12 @@ def units(variables):
 
 
 def test_units_that_start_alike_stay_alike_and_small_noise_parts_them():
-    for kernel_init in (init.zeros, init.constant(0.3)):
-        _, before, after = trained(
-            jnp.tanh if kernel_init is not init.zeros else jax.nn.sigmoid, kernel_init, 20
-        )
+    for kernel_init, activation in (
+        (init.zeros, jax.nn.sigmoid),
+        (init.constant(0.3), jnp.tanh),
+    ):
+        _, before, after = trained(activation, kernel_init, 20)
+        assert moved(before, after) == {"0.kernel", "0.bias", "1.kernel", "1.bias"}
         assert units(before) == units(after) == 1
     _, before, after = trained(jnp.tanh, init.normal(0.01), 20)
     assert units(before) == units(after) == 5
@@ -92,6 +94,8 @@ def test_units_that_start_alike_stay_alike_and_small_noise_parts_them():
 def test_distinct_units_counts_columns():
     kernel = jnp.array([[[1.0, 2.0, 1.0, 1.0]], [[0.0, 0.0, 0.0, 5.0]]])
     assert int(distinct_units(kernel)) == 3
+    assert int(distinct_units(kernel + 1e-6 * jnp.arange(4.0).reshape(1, 1, 4))) == 3
+    assert int(distinct_units(kernel, tolerance=1.0)) == 2
 
 
 def test_a_small_gaussian_has_the_std_it_names():
