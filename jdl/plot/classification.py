@@ -66,7 +66,7 @@ def decision_regions(
         probabilities: function of points [M, 2] to class probabilities [M, C].
         inputs: data [N, 2].
         labels: classes [N].
-        names: of the C classes, at most seven.
+        names: of the C classes, two to seven.
         title: above the picture.
 
     Returns:
@@ -74,14 +74,14 @@ def decision_regions(
         equally likely.
 
     Raises:
-        ValueError: inputs that are not points of the plane, or too many classes.
+        ValueError: inputs that are not points of the plane, or another number of classes.
     """
     from matplotlib.colors import to_rgb
 
     inputs, labels = np.asarray(inputs), np.asarray(labels)
-    if inputs.ndim != 2 or inputs.shape[1] != 2 or len(names) > len(COLOURS):
+    if inputs.ndim != 2 or inputs.shape[1] != 2 or not 2 <= len(names) <= len(COLOURS):
         raise ValueError(
-            f"decision_regions draws inputs [N, 2] of at most {len(COLOURS)} classes; "
+            f"decision_regions draws inputs [N, 2] of 2 to {len(COLOURS)} classes; "
             f"got {list(inputs.shape)} of {len(names)}"
         )
     middle, half = (inputs.max(0) + inputs.min(0)) / 2, 0.58 * np.ptp(inputs, axis=0).max()
@@ -89,8 +89,9 @@ def decision_regions(
     grid = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
     shares = np.asarray(probabilities(grid))
     palette = np.array([to_rgb(colour) for colour in COLOURS[: len(names)]])
-    shade = 1 - 0.45 * (1 - shares @ palette)
-    figure, (axes,) = canvas(5, 4.8)
+    certainty = (shares.max(-1, keepdims=True) - 1 / len(names)) / (1 - 1 / len(names))
+    shade = 1 - 0.45 * certainty.clip(0, 1) * (1 - palette[shares.argmax(-1)])
+    figure, (axes,) = canvas(5.6, 4.8)
     extent = (x[0], x[-1], y[0], y[-1])
     axes.imshow(shade.reshape(200, 200, 3), origin="lower", extent=extent, interpolation="bilinear")
     for label, name in enumerate(names):
@@ -101,5 +102,5 @@ def decision_regions(
             *inputs[of].T, s=14, color=COLOURS[label], edgecolor="white", linewidth=0.4, label=name
         )
     axes.set(xlabel="$x_1$", ylabel="$x_2$", title=title, xlim=extent[:2], ylim=extent[2:])
-    axes.legend(loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure

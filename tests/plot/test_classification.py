@@ -31,8 +31,12 @@ def test_regions_have_the_colour_of_the_likeliest_class():
     figure = decision_regions(probabilities, inputs, np.array([0, 1, 0]), ["left", "right"])
     image = figure.axes[0].images[0].get_array()
     for shown, colour in [(image[100, 0], COLOURS[0]), (image[100, -1], COLOURS[1])]:
-        # Mixed with white: the hue stays, so the channels keep their order.
+        # Where the class is certain; a point on the border is white.
         np.testing.assert_allclose(shown, 1 - 0.45 * (1 - np.array(to_rgb(colour))))
+    halves = decision_regions(
+        lambda x: np.full([len(x), 2], 0.5), inputs, np.array([0, 1, 0]), ["a", "b"]
+    )
+    assert (halves.axes[0].images[0].get_array() == 1).all()
     left, right = figure.axes[0].collections[-2:]
     assert len({path.get_facecolor().tobytes() for path in (left, right)}) == 2
 
@@ -41,4 +45,4 @@ def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"2 names need counts \[2, 2\]; got \[3, 3\]"):
         confusion_heatmap(COUNTS, ["ant", "bee"])
     with pytest.raises(ValueError, match=r"got \[4, 3\]"):
-        decision_regions(lambda x: x, jnp.zeros([4, 3]), jnp.zeros(4), ["a"])
+        decision_regions(lambda x: x, jnp.zeros([4, 3]), jnp.zeros(4), ["a", "b"])
