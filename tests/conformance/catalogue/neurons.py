@@ -1,0 +1,40 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jdl.models.array_mlp import array_mlp
+from jdl.models.linear import linear
+from jdl.models.maxout import maxout_mlp
+from jdl.models.mlp import mlp
+from jdl.train import descent
+from jdl.train.mmse import mmse
+from tests.conformance.case import AlgorithmCase, ModelCase
+
+_random = np.random.default_rng(0)
+ROWS = _random.normal(size=[3, 4]).astype(np.float32)
+GRIDS = _random.normal(size=[3, 2, 3]).astype(np.float32)
+SIGNS = np.sign(_random.normal(size=[8])).astype(np.float32)
+NEURON = mlp([3, 1])
+
+MODELS = {
+    "jdl.models.array_mlp.array_mlp": ModelCase(
+        partial(array_mlp, [(2, 3), (3, 4), (2,)], jnp.tanh), (GRIDS,)
+    ),
+    "jdl.models.linear.linear": ModelCase(
+        # Zeros, the default, are the same for each key.
+        partial(linear, 4, 2, kernel_init=jax.nn.initializers.normal()),
+        (ROWS,),
+    ),
+    "jdl.models.maxout.maxout_mlp": ModelCase(
+        partial(maxout_mlp, [4, 3, 2], 2, dropout_rate=0.5), (ROWS,)
+    ),
+}
+ALGORITHMS = {
+    "jdl.train.mmse.mmse": AlgorithmCase(
+        lambda: (descent(mmse(NEURON, jnp.tanh), optax.sgd(0.1)), NEURON.init(jax.random.key(1))),
+        (_random.normal(size=[8, 3]).astype(np.float32), SIGNS),
+    ),
+}
