@@ -100,7 +100,7 @@ def log_prior(prior: Prior) -> Callable[[Tree], jax.Array]:
 
 
 def gaussian(noise_std: float | jax.Array) -> LogLikelihood:
-    """Normal noise about the output, 004 eq. 9.5 with a Gaussian p(y|x).
+    """Normal noise of a known size about the output.
 
     Args:
         noise_std: standard deviation, in the unit of the targets.

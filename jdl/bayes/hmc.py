@@ -9,8 +9,8 @@
 
 The leapfrog is reversible and keeps volume, and its error of H after a fixed time is
 O(step_size^2). Source: Neal 2011 (MCMC using Hamiltonian dynamics), sections 2.3 and 3; 004
-(Martinez-Ramon et al.), section 9.3.2, eq. 9.18 to 9.24, whose 9.22 writes the first half step to
-k/2 for k + 1/2. The temperature T of 9.19 is this chain over `log_density(q) / T`.
+(Martinez-Ramon et al.), eq. 9.18 to 9.24, whose 9.22 prints k/2 for the half step k - 1/2. The
+temperature T of 9.19 is this chain over `log_density(q) / T`.
 """
 
 from collections.abc import Callable

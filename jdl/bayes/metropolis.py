@@ -4,7 +4,7 @@
     accept with probability min(1, density(proposal) / density(position))
 
 The proposal is symmetric, so this leaves the density invariant. Source: Metropolis et al. 1953;
-004 (Martinez-Ramon et al.), section 9.3.1, eq. 9.12, 9.13 and 9.17. Departs from 004 in two
+004 (Martinez-Ramon et al.), example 9.3.1, eq. 9.12, 9.13 and 9.17. Departs from 004 in two
 points: the density is prior times likelihood, where 9.11 lacks the prior and has the ratio of
 proposals inverted; and a covariance M enters as `scale`, whose square is the variance of each
 entry. For a full M, chain over z with position = cholesky(M) z. M depends on no position (that

@@ -13,3 +13,5 @@ from jdl.metrics.classification import weighted_average as weighted_average
 from jdl.metrics.generation import ModeCoverage as ModeCoverage
 from jdl.metrics.generation import mode_coverage as mode_coverage
 from jdl.metrics.likelihood import pseudo_log_likelihood as pseudo_log_likelihood
+from jdl.metrics.separability import Separator as Separator
+from jdl.metrics.separability import widest_separator as widest_separator
