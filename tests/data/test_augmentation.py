@@ -25,7 +25,7 @@ def test_centre_of_mass_moves_by_the_shift_and_the_width_by_the_zoom(key):
         mass = profile.sum(1)
         centre = (profile * x[None]).sum(1) / mass
         width = jnp.sqrt((profile * (x[None] - centre[:, None]) ** 2).sum(1) / mass)
-        # 200 draws fill +-6.4 pixels and 0.8 to 1.2 of the width 5 / sqrt 2; shrinking smooths a little.
+        # 200 draws fill +-6.4 pixels and 0.8 to 1.2 of the width; shrinking smooths a little.
         assert 6.2 < jnp.abs(centre).max() < 6.41
         zoom = width / (5 / 2**0.5)
         assert 0.79 < zoom.min() < 0.82 and 1.19 < zoom.max() < 1.22
