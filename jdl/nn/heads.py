@@ -1,7 +1,7 @@
 """What a network ends in and what it is trained by, for each kind of task.
 
 Source: 000 ch. 3 and 4, 001 (guides to activations and costs), 002 and 003 (output heads), 004
-sections 1.5.1 to 1.5.4.
+eqs. 1.55-1.85.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,7 @@ the books' listings draw them: `variance_scaling(1.0, "fan_avg", "normal")` for 
 `variance_scaling(2.0, "fan_in", "normal")` for He. `uniform(scale)` is of [0, scale).
 
 Source: Glorot, Bengio 2010, eq. 12 and 16; He, Zhang, Ren, Sun 2015, eq. 10; 001 and 003; 004
-section 2.3.
+ch. 2.
 """
 
 import jax
@@ -90,7 +90,7 @@ def residual_normal(num_parts: int, std: float = 0.02) -> jax.nn.initializers.In
 def distinct_units(kernel: jax.Array, tolerance: float = 1e-5) -> jax.Array:
     """How many units of a layer differ in their weights.
 
-    Units that start alike get the same gradient and stay alike (001; 004 section 2.3): a layer
+    Units that start alike get the same gradient and stay alike (001; 004 ch. 2): a layer
     whose count is 1 is as wide as one unit, however long it is trained.
 
     Args:
@@ -113,7 +113,7 @@ def distinct_units(kernel: jax.Array, tolerance: float = 1e-5) -> jax.Array:
 def entropy_gap(logits: jax.Array) -> jax.Array:
     """How far predictions are from the greatest entropy, log K - H(softmax(logits)).
 
-    It is 0 for a network that starts with zeros, which knows nothing (004 section 2.3), and little
+    It is 0 for a network that starts with zeros, which knows nothing (004 ch. 2), and little
     for a good start; a large one is a network that is certain before it has seen anything.
 
     Args:

@@ -128,8 +128,8 @@ def class_weighted_cross_entropy(
         loss_i = - w[y_i] log softmax(z_i)[y_i]
 
     Two averages are in use: `losses.mean()`, of Keras, and the one that divides by the weights,
-    `losses.sum() / class_weights[labels].sum()`, of PyTorch. Source: King, Zeng 2001, eq. 8; 004
-    ch. 3, in words.
+    `losses.sum() / class_weights[labels].sum()`, of PyTorch. Source: King, Zeng 2001; 000 ch. 1,
+    in words.
 
     Args:
         logits: [..., K].

@@ -4,7 +4,7 @@
     2. for l = 1, ..., L, with the layers before it already scaled:
            W_l = W_l / sqrt(Var(W_l * h_{l-1}))        over a batch, positions and outputs
 
-Source: Mishkin, Matas 2016, algorithm 1; 004 section 2.3 cites it. Departs from it: the paper
+Source: Mishkin, Matas 2016, algorithm 1; 004 ch. 2 cites it. Departs from it: the paper
 repeats the division until the variance is within 0.1 of 1; the product is linear in W_l, so that
 once is exact. The bias, zero in the paper, is not part of the product.
 

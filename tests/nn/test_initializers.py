@@ -65,7 +65,7 @@ def test_the_entropy_gap_is_log_k_minus_the_entropy():
 
 def test_from_zeros_the_first_step_moves_the_last_layer_alone():
     _, before, after = trained(jax.nn.sigmoid, init.zeros, 1)
-    assert moved(before, after) == {"1.kernel", "1.bias"}  # 004 section 2.3
+    assert moved(before, after) == {"1.kernel", "1.bias"}  # 004 ch. 2
     _, before, after = trained(jnp.tanh, init.zeros, 1)
     assert moved(before, after) == {"1.bias"}  # the hidden units are 0, not 1/2
 
