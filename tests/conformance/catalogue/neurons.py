@@ -10,14 +10,18 @@ from jdl.models.linear import linear
 from jdl.models.maxout import maxout_mlp
 from jdl.models.mlp import mlp
 from jdl.train import descent
+from jdl.train.backpropagation import BERNOULLI, TANH, backpropagation
 from jdl.train.mmse import mmse
+from jdl.train.rematerialization import rematerialized
 from tests.conformance.case import AlgorithmCase, ModelCase
 
 _random = np.random.default_rng(0)
 ROWS = _random.normal(size=[3, 4]).astype(np.float32)
 GRIDS = _random.normal(size=[3, 2, 3]).astype(np.float32)
 SIGNS = np.sign(_random.normal(size=[8])).astype(np.float32)
+INPUTS = _random.normal(size=[8, 3]).astype(np.float32)
 NEURON = mlp([3, 1])
+NETWORK = mlp([3, 4, 2], jnp.tanh)
 
 MODELS = {
     "jdl.models.array_mlp.array_mlp": ModelCase(
@@ -31,10 +35,20 @@ MODELS = {
     "jdl.models.maxout.maxout_mlp": ModelCase(
         partial(maxout_mlp, [4, 3, 2], 2, dropout_rate=0.5), (ROWS,)
     ),
+    "jdl.train.rematerialization.rematerialized": ModelCase(
+        partial(rematerialized, mlp([4, 5, 2], dropout_rate=0.5)), (ROWS,)
+    ),
 }
 ALGORITHMS = {
     "jdl.train.mmse.mmse": AlgorithmCase(
         lambda: (descent(mmse(NEURON, jnp.tanh), optax.sgd(0.1)), NEURON.init(jax.random.key(1))),
-        (_random.normal(size=[8, 3]).astype(np.float32), SIGNS),
+        (INPUTS, SIGNS),
+    ),
+    "jdl.train.backpropagation.backpropagation": AlgorithmCase(
+        lambda: (
+            descent(backpropagation(TANH, BERNOULLI, reduction="mean"), optax.sgd(0.1)),
+            NETWORK.init(jax.random.key(1)),
+        ),
+        (INPUTS, np.stack([SIGNS, -SIGNS], 1) / 2 + 0.5),
     ),
 }
