@@ -3,9 +3,8 @@
     for step in 0 .. steps - 1:
         state, info = algorithm.step(state, batch(step), fold_in(key, step))
 
-Many steps go into one dispatch, by a loop on the device whose length is an argument of the
-compiled program. So one program serves dispatches of any length, and where a run was cut by an
-evaluation, a checkpoint, an interrupt or a kill changes no bit of its result.
+Many steps go into one dispatch (`jdl.train.dispatch`), and where a run was cut by an evaluation, a
+checkpoint, an interrupt or a kill changes no bit of its result.
 """
 
 import operator
@@ -18,6 +17,7 @@ import numpy as np
 
 from jdl.core import Algorithm, Key, Tree, Variables
 from jdl.train.checkpoints import Checkpoints, latest_step, writable_folder
+from jdl.train.dispatch import dispatcher, losses_of
 from jdl.train.feed import feed
 from jdl.train.pace import Pace, bar, interrupts
 from jdl.train.records import Progress, flat, resumed_run, save_run, stacked
@@ -129,7 +129,7 @@ def fit(
     if checkpoints and latest_step(writable_folder(checkpoints.folder)) is not None:
         progressed = resumed_run(checkpoints.folder, progressed, view, identity)
     source = feed(data, order_key, batch_size, progressed.step, steps_per_dispatch)
-    dispatch = _dispatch(algorithm, source)
+    dispatch = dispatcher(algorithm, source)
     evaluate = evaluate and jax.jit(evaluate)
     periods = [evaluate and evaluate_every, checkpoints and checkpoints.every]
     pace = Pace(source.capacity)
@@ -140,7 +140,10 @@ def fit(
             rows, count = source.rows(progressed.step, count)
             if count:
                 with pace.timing(count):
-                    progressed, finite = dispatch(progressed, rows, count, step_key)
+                    *after, finite = dispatch(
+                        progressed.state, rows, step_key, progressed.step, count
+                    )
+                progressed = progressed.after(*after)
                 _show(shown, progressed)
                 if not finite:
                     raise Diverged(_diagnosis(progressed), _fitted(progressed, view, "diverged"))
@@ -172,56 +175,8 @@ def _check_arguments(steps, steps_per_dispatch, evaluate, evaluate_every, stop, 
         )
 
 
-def _dispatch(algorithm, source):
-    """(progress, rows, count, key) -> progress after `count` steps or a loss that is not finite."""
-
-    @jax.jit
-    def one(state, fixed, row, key, step):
-        return algorithm.step(state, source.pick(fixed, row), jax.random.fold_in(key, step))
-
-    def loop(state, fixed, rows, key, first, count):
-        def row(index):
-            return jax.tree.map(lambda x: x[index], rows)
-
-        def body(carry):
-            index, state, infos, _ = carry
-            state, info = one(state, fixed, row(index), key, first + index)
-            infos = jax.tree.map(lambda all, new: all.at[index].set(new), infos, info)
-            return index + 1, state, infos, _finite(info)
-
-        _, shapes = jax.eval_shape(one, state, fixed, row(0), key, first)
-        infos = jax.tree.map(lambda x: jnp.zeros((source.capacity, *x.shape), x.dtype), shapes)
-        start = (jnp.int32(0), state, infos, jnp.bool(True))
-        return jax.lax.while_loop(lambda carry: (carry[0] < count) & carry[3], body, start)
-
-    compiled = jax.jit(loop, donate_argnums=0)
-
-    def dispatch(progressed, rows, count, key):
-        first, count = np.int32(progressed.step), np.int32(count)
-        done, state, infos, finite = compiled(
-            progressed.state, source.fixed, rows, key, first, count
-        )
-        chunk = {name: np.asarray(x)[: int(done)] for name, x in flat(infos).items()}
-        return progressed._replace(
-            state=state,
-            step=progressed.step + int(done),
-            history=[*progressed.history, chunk],
-        ), bool(finite)
-
-    return dispatch
-
-
-def _losses(info):
-    return {name: x for name, x in flat(info).items() if name.split(".")[-1] == "loss"}
-
-
-def _finite(info):
-    """Whether each loss is finite, for an ensemble in some member."""
-    return jnp.all(jnp.array([jnp.isfinite(x).any() for x in _losses(info).values()], bool))
-
-
 def _diagnosis(progressed):
-    losses = {name: x[-1] for name, x in _losses(progressed.history[-1]).items()}
+    losses = {name: x[-1] for name, x in losses_of(progressed.history[-1]).items()}
     culprits = [
         f"{name} ({int(jnp.sum(~jnp.isfinite(x)))} of {x.size})"
         for name, x in flat(progressed.state.variables).items()
@@ -283,7 +238,7 @@ def _fitted(progressed, view, reason):
 
 def _show(bar, progressed):
     if not bar.disable:
-        losses = _losses(progressed.history[-1])
+        losses = losses_of(progressed.history[-1])
         bar.set_postfix(
             {name: f"{np.mean(x[-1]):.4g}" for name, x in losses.items()}, refresh=False
         )

@@ -27,6 +27,11 @@ class Progress(NamedTuple):
     history: list[dict[str, np.ndarray]]
     evaluations: list[dict[str, np.ndarray]]
 
+    def after(self, state: Any, info: dict[str, np.ndarray], steps: int) -> "Progress":
+        """The run after a dispatch of some steps, their info [steps, ...]."""
+        history = [*self.history, info]
+        return self._replace(state=state, step=self.step + steps, history=history)
+
 
 def flat(tree: Tree) -> dict[str, Any]:
     """The leaves by path, joined by dots."""

@@ -108,6 +108,14 @@ def test_the_objective_may_hold_its_data():
     np.testing.assert_allclose(fitted.history["loss"], [18 * 0.25**i for i in range(4)], rtol=1e-6)
 
 
+def test_an_algorithm_may_report_nothing():
+    algorithm = Algorithm(lambda v, key=None: DescentState(v, ()), lambda s, b, k: (s, {}))
+    fitted = fit(
+        algorithm, algorithm.init(Variables(jnp.ones(2))), None, jax.random.key(0), steps=3
+    )
+    assert fitted.history == {}
+
+
 def test_the_state_that_came_stays_valid():
     start = case.start()
     fit(case.algorithm, start, case.data(), jax.random.key(0), steps=2, batch_size=8)
