@@ -85,7 +85,7 @@ def _run(arguments):
     try:
         import tyro  # noqa: F401
     except ImportError:
-        return _refuse("`jdl run` reads its flags with tyro; pip install 'jdl[recipes]'")
+        return _refuse("`jdl run` reads its flags with tyro: pip install tyro")
     _use_compilation_cache()  # before anything is compiled: jax decides once
     module = recipe.load()
     settings, seed, out, overwrite = _flags(recipe, module.Settings, arguments.flags)

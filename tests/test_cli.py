@@ -239,7 +239,7 @@ def test_a_mistyped_flag_ends_with_2(coin, capsys):
 def test_without_tyro_the_remedy_is_named(coin, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tyro", None)
     assert main(["run", "fair-coin"]) == 1
-    assert "pip install 'jdl[recipes]'" in capsys.readouterr().err
+    assert "pip install tyro" in capsys.readouterr().err
     assert main(["list"]) == 0
 
 

@@ -32,6 +32,7 @@ def from_numpyro(kernel: HMC, num_warmup: int) -> Algorithm:
         `diverged` 0 or 1, `num_steps` leapfrogs, and `energy` in nats.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
         >>> kernel = HMC(potential_fn=lambda x: jnp.sum(x**2) / 2)
         >>> chain = from_numpyro(kernel, num_warmup=50)

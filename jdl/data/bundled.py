@@ -162,7 +162,7 @@ def _scikit_learn():
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(
-            "the bundled data sets are scikit-learn's: pip install 'jdl[data]'"
+            "the bundled data sets are scikit-learn's: pip install scikit-learn"
         ) from error
     return datasets
 

@@ -57,7 +57,7 @@ def canvas(
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need Matplotlib: pip install 'jdl[plots]'") from error
+        raise ImportError("pictures need Matplotlib: pip install matplotlib") from error
     cycle = matplotlib.cycler(color=COLOURS)
     with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycle}):
         figure = Figure(figsize=(width, height), layout="constrained")

@@ -15,6 +15,6 @@ def oracle():
             return importlib.import_module(name)
         except ModuleNotFoundError as missing:
             stop = pytest.fail if "CI" in os.environ else pytest.skip
-            stop(f"{missing}; pip install 'jdl[parity]'")
+            stop(f"{missing}; install the extra: pip install -e '.[parity]'")
 
     return load
