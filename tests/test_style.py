@@ -44,7 +44,14 @@ ONLY_FUNCTIONAL = {
         "split merge state update graphdef clone eval_shape to_pure_dict replace_by_pure_dict"
     ).split()
 }
-JIT_PLACES = ("functional.py", "draws.py", "summary.py", "train/fit.py", "train/benchmark.py")
+JIT_PLACES = (
+    "functional.py",
+    "draws.py",
+    "summary.py",
+    "train/fit.py",
+    "train/dispatch.py",
+    "train/benchmark.py",
+)
 BASES = {"nnx.Module", "NamedTuple", "Protocol"}
 EXCEPTIONS = {
     name
