@@ -2,7 +2,13 @@ import math
 
 import pytest
 
-from jdl.train.stopping import EarlyStopping, best_evaluation, out_of_patience
+from jdl.train.stopping import (
+    EarlyStopping,
+    best_evaluation,
+    out_of_patience,
+    worse,
+    worse_by_a_deviation,
+)
 
 SIADATI = [1.0, 0.9, 0.8, 0.8, 0.81, 0.82, 0.83, 0.84, 0.5]  # worked in spec/siadati-000.md
 
@@ -42,3 +48,32 @@ def test_nan_is_no_improvement():
 
 def test_without_patience_nothing_stops():
     assert not out_of_patience(EarlyStopping("loss", patience=None), [1.0] * 1000)
+
+
+def test_a_tie_starts_the_count_anew_where_only_worse_checks_count():
+    rule = EarlyStopping("loss", patience=5, bad=worse)
+    longer = [*SIADATI[:8], 0.9, 0.5]
+    assert first_stop(rule, longer) == 8  # the fifth of 0.81, 0.82, 0.83, 0.84, 0.9
+    assert best_evaluation(rule, longer[:9]) == 2  # the first of the two
+
+
+def test_the_minimum_plus_a_deviation_stops_at_the_first_value_above_it():
+    values = [1.0, 0.8, 0.6, 0.7, 0.65, 0.76, 0.5]  # least 0.6
+    # Before 0.7 the last three are 1, 0.8, 0.6, of deviation 0.2; before 0.65 0.8, 0.6, 0.7, 0.1;
+    # before 0.76 0.6, 0.7, 0.65, 0.05: 0.76 exceeds 0.65.
+    rule = EarlyStopping("loss", patience=1, bad=worse_by_a_deviation(3))
+    assert first_stop(rule, values) == 5
+    assert first_stop(EarlyStopping("loss", patience=1), values) == 3
+    mirrored = rule._replace(larger_is_better=True)
+    assert first_stop(mirrored, [-x for x in values]) == 5
+
+
+def test_nan_is_bad_by_every_rule():
+    for bad in (worse, worse_by_a_deviation(2)):
+        assert out_of_patience(EarlyStopping("loss", patience=1, bad=bad), [1.0, 2.0, math.nan])
+        assert out_of_patience(EarlyStopping("loss", patience=1, bad=bad), [math.nan])
+
+
+def test_a_deviation_needs_two_evaluations():
+    with pytest.raises(ValueError, match="window=1"):
+        worse_by_a_deviation(1)
