@@ -1,5 +1,8 @@
 """What is measured."""
 
+from jdl.metrics.capacity import linearly_separable as linearly_separable
+from jdl.metrics.capacity import separable_fraction as separable_fraction
+from jdl.metrics.capacity import separable_labelings as separable_labelings
 from jdl.metrics.classification import ClassificationReport as ClassificationReport
 from jdl.metrics.classification import accuracy as accuracy
 from jdl.metrics.classification import classification_report as classification_report

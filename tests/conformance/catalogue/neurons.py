@@ -6,6 +6,8 @@ import numpy as np
 import optax
 
 from jdl.models.array_mlp import array_mlp
+from jdl.models.historical.mark1 import mark1
+from jdl.models.historical.neocognitron import neocognitron
 from jdl.models.linear import linear
 from jdl.models.maxout import maxout_mlp
 from jdl.models.mlp import mlp
@@ -20,12 +22,22 @@ ROWS = _random.normal(size=[3, 4]).astype(np.float32)
 GRIDS = _random.normal(size=[3, 2, 3]).astype(np.float32)
 SIGNS = np.sign(_random.normal(size=[8])).astype(np.float32)
 INPUTS = _random.normal(size=[8, 3]).astype(np.float32)
+RETINAS = _random.integers(0, 2, size=[3, 20, 20, 1]).astype(np.float32)
+GREY = _random.uniform(size=[2, 8, 8, 1]).astype(np.float32)
 NEURON = mlp([3, 1])
 NETWORK = mlp([3, 4, 2], jnp.tanh)
 
 MODELS = {
     "jdl.models.array_mlp.array_mlp": ModelCase(
         partial(array_mlp, [(2, 3), (3, 4), (2,)], jnp.tanh), (GRIDS,)
+    ),
+    "jdl.models.historical.mark1.mark1": ModelCase(
+        # Zeros, the default, answer zero to everything.
+        partial(mark1, 2, num_associations=50, kernel_init=jax.nn.initializers.normal()),
+        (RETINAS,),
+    ),
+    "jdl.models.historical.neocognitron.neocognitron": ModelCase(
+        partial(neocognitron, [3, 2], selectivity=[4.0, 1.5], field=3), (GREY,)
     ),
     "jdl.models.linear.linear": ModelCase(
         # Zeros, the default, are the same for each key.
