@@ -59,5 +59,5 @@ def test_photographs_are_colour_images_in_the_unit_interval():
 
 def test_missing_scikit_learn_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r"pip install 'jdl\[data\]'"):
+    with pytest.raises(ImportError, match="pip install scikit-learn"):
         data.iris()
