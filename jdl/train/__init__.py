@@ -60,6 +60,7 @@ from jdl.train.rematerialization import segmented_scan as segmented_scan
 from jdl.train.rules import hebb as hebb
 from jdl.train.rules import novikoff_bound as novikoff_bound
 from jdl.train.rules import perceptron as perceptron
+from jdl.train.rules import until_clean as until_clean
 from jdl.train.rules import widrow_hoff as widrow_hoff
 from jdl.train.run import run as run
 from jdl.train.stdp import stdp_all_to_all as stdp_all_to_all

@@ -16,11 +16,13 @@ counts it as a mistake whatever the label. Widrow and Hoff 1960, 004 eq.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jdl.core import Estimator, Model, Variables
+from jdl.core import Algorithm, Estimator, Key, Model, Tree, Variables
+from jdl.train.run import run
 
 
 def perceptron(model: Model) -> Estimator:
@@ -112,6 +114,38 @@ def _rule(model, signal):
         return direction, after, info
 
     return estimate
+
+
+def until_clean(
+    algorithm: Algorithm, state: Any, data: Tree, key: Key, *, max_epochs: int
+) -> tuple[Any, jax.Array, jax.Array]:
+    """Shows the examples one by one, in their order, until an epoch has no mistake.
+
+    Args:
+        algorithm: whose info has `mistakes`: `descent(perceptron(model), optax.sgd(rate))`.
+        state: of the algorithm.
+        data: inputs [N, D] and labels [N].
+        key: of the steps.
+        max_epochs: after which to stop in any case: data that no line separates have mistakes for
+            ever.
+
+    Returns:
+        The state; the epochs made [], the clean one included; the mistakes of each [max_epochs],
+        -1 for those not made.
+    """
+    batches = jax.tree.map(lambda x: jnp.asarray(x)[:, None], data)
+
+    def goes_on(carry):
+        _, epoch, mistakes = carry
+        return (epoch == 0) | ((epoch < max_epochs) & (mistakes[epoch - 1] > 0))
+
+    def one(carry):
+        state, epoch, mistakes = carry
+        state, info = run(algorithm, state, batches, jax.random.fold_in(key, epoch))
+        return state, epoch + 1, mistakes.at[epoch].set(info["mistakes"].sum())
+
+    start = state, jnp.int32(0), jnp.full([max_epochs], -1.0)
+    return jax.lax.while_loop(goes_on, one, start)
 
 
 def novikoff_bound(

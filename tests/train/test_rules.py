@@ -6,7 +6,7 @@ import pytest
 
 from jdl.models.mlp import mlp
 from jdl.train import descent, gradient, run
-from jdl.train.rules import hebb, novikoff_bound, perceptron, widrow_hoff
+from jdl.train.rules import hebb, novikoff_bound, perceptron, until_clean, widrow_hoff
 
 NEURON = mlp([2, 1], kernel_init=jax.nn.initializers.zeros)
 BOOLEAN = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -43,6 +43,20 @@ def test_xor_makes_2_then_3_then_4_mistakes_for_ever_as_in_001():
     labels = jnp.array([0, 1, 1, 0])
     _, _, info = epochs(NEURON, perceptron(NEURON), BOOLEAN, labels, 50)
     assert info["mistakes"].reshape(50, 4).sum(1).tolist() == [2, 3] + [4] * 48
+
+
+@pytest.mark.parametrize(
+    ("labels", "epochs_made"), [([0, 0, 0, 1], 6), ([0, 1, 1, 0], 20), ([0, 0, 0, 0], 1)]
+)
+def test_a_run_ends_with_its_first_clean_epoch(labels, epochs_made, key):
+    """AND after six epochs, as in 001; XOR never; a constant, which zero weights give, at once."""
+    algorithm = descent(perceptron(NEURON), optax.sgd(1.0))
+    start = algorithm.init(NEURON.init(key))
+    data = BOOLEAN, jnp.array(labels)
+    _, made, mistakes = until_clean(algorithm, start, data, key, max_epochs=20)
+    assert made == epochs_made
+    assert (mistakes[:made] >= 0).all() and (mistakes[made:] == -1).all()
+    assert (mistakes[made - 1] == 0) == (epochs_made < 20)
 
 
 @pytest.fixture(scope="module")
