@@ -19,6 +19,8 @@ from jdl.nn.divergences import jensen_shannon as jensen_shannon
 from jdl.nn.divergences import kl_divergence as kl_divergence
 from jdl.nn.divergences import total_variation as total_variation
 from jdl.nn.divergences import wasserstein as wasserstein
+from jdl.nn.dropout import ClassicDropout as ClassicDropout
+from jdl.nn.dropout import DropConnect as DropConnect
 from jdl.nn.heads import HIDDEN_ACTIVATIONS as HIDDEN_ACTIVATIONS
 from jdl.nn.heads import Head as Head
 from jdl.nn.heads import output_head as output_head
@@ -28,6 +30,13 @@ from jdl.nn.initializers import fan_in_biases as fan_in_biases
 from jdl.nn.initializers import fan_in_normal as fan_in_normal
 from jdl.nn.initializers import residual_normal as residual_normal
 from jdl.nn.initializers import symmetric_uniform as symmetric_uniform
+from jdl.nn.landscapes import LANDSCAPES as LANDSCAPES
+from jdl.nn.landscapes import Landscape as Landscape
+from jdl.nn.landscapes import beale as beale
+from jdl.nn.landscapes import beale_of_004 as beale_of_004
+from jdl.nn.landscapes import himmelblau as himmelblau
+from jdl.nn.landscapes import rastrigin as rastrigin
+from jdl.nn.landscapes import rosenbrock as rosenbrock
 from jdl.nn.likelihoods import full_covariance_nll as full_covariance_nll
 from jdl.nn.likelihoods import gaussian_nll as gaussian_nll
 from jdl.nn.likelihoods import heteroscedastic_nll as heteroscedastic_nll
@@ -42,4 +51,13 @@ from jdl.nn.losses import smooth_labels_of_others as smooth_labels_of_others
 from jdl.nn.margins import contrastive_loss as contrastive_loss
 from jdl.nn.margins import ranking_hinge as ranking_hinge
 from jdl.nn.margins import triplet_loss as triplet_loss
+from jdl.nn.noise import Noise as Noise
+from jdl.nn.noise import gaussian_noise as gaussian_noise
+from jdl.nn.noise import masking as masking
+from jdl.nn.noise import salt_and_pepper as salt_and_pepper
+from jdl.nn.normalization import WeightStandardized as WeightStandardized
+from jdl.nn.normalization import standardized as standardized
+from jdl.nn.penalties import elastic_net as elastic_net
+from jdl.nn.penalties import l1 as l1
+from jdl.nn.penalties import squared_l2 as squared_l2
 from jdl.nn.perceptual import perceptual_loss as perceptual_loss
