@@ -6,12 +6,13 @@
 The direction has the sign of the gradient of a loss: Optax subtracts it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
-from jdl.core import Algorithm, Estimator, Objective, Variables
+from jdl.core import Algorithm, Estimator, Info, Objective, Variables
 
 
 class DescentState(NamedTuple):
@@ -40,13 +41,20 @@ def gradient(objective: Objective) -> Estimator:
     return estimate
 
 
-def descent(estimator: Estimator, optimizer: optax.GradientTransformation) -> Algorithm:
+def descent(
+    estimator: Estimator,
+    optimizer: optax.GradientTransformation,
+    *,
+    watch: Callable[[Info], jax.Array] | None = None,
+) -> Algorithm:
     """The Algorithm that follows an Estimator.
 
     Args:
         estimator: (params, buffers, batch, key) -> (direction, buffers, info).
-        optimizer: an Optax transform, including its learning rate. Transforms that ask for the
-            value of the loss get `info["loss"]`, where the estimator reports one.
+        optimizer: an Optax transform, including its learning rate.
+        watch: info -> what transforms that ask for a value get, positive and to fall:
+            `lambda info: 1 - info["accuracy"]` for `optax.contrib.reduce_on_plateau` of the
+            accuracy, as in 004 section 4.4.1. None gives them `info["loss"]`, where there is one.
 
     Returns:
         An Algorithm; its state holds the variables and the optimizer's state.
@@ -69,9 +77,13 @@ def descent(estimator: Estimator, optimizer: optax.GradientTransformation) -> Al
     def step(state, batch, key):
         params, buffers = state.variables
         direction, buffers, info = estimator(params, buffers, batch, key)
-        value = {"value": info["loss"]} if "loss" in info else {}
+        value = {"value": watch(info)} if watch else _loss(info)
         updates, memory = optimizer.update(direction, state.optimizer, params, **value)
         params = optax.apply_updates(params, updates)
         return DescentState(Variables(params, buffers), memory), info
 
     return Algorithm(init, step)
+
+
+def _loss(info):
+    return {"value": info["loss"]} if "loss" in info else {}

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jdl.core import Variables
-from jdl.train import descent, gradient
+from jdl.train import descent, gradient, run
 from jdl.train.schedules import divided_per_update, inverse_square_root
 
 T = np.arange(0, 20)
@@ -87,26 +87,26 @@ def plateau(losses, *, factor, patience, cooldown):
     return np.array(scales)
 
 
-def test_the_rate_falls_on_a_plateau_of_the_loss_under_descent():
-    losses = np.array([5, 4, 3, 3, 3, 3, 3, 3, 2, 2.5, 2.5, 2.5, 2.5, 1, 1, 1, 1, 1], np.float32)
+WATCHED = np.array([5, 4, 3, 3, 3, 3, 3, 3, 2, 2.5, 2.5, 2.5, 2.5, 1, 1, 1, 1, 1], np.float32)
 
+
+@pytest.mark.parametrize("watched", ["loss", "accuracy"])
+def test_the_rate_falls_on_a_plateau_of_what_is_watched_under_descent(watched):
     def given(params, buffers, batch, key):
-        return params - jax.lax.stop_gradient(params) + batch, (buffers, {})
+        value = batch if watched == "loss" else jnp.float32(0.5)
+        loss = params - jax.lax.stop_gradient(params) + value
+        return loss, (buffers, {"accuracy": 1 - batch / 10})
 
     optimizer = optax.chain(
         optax.sgd(1.0), optax.contrib.reduce_on_plateau(factor=0.5, patience=2, cooldown=1)
     )
-    algorithm = descent(gradient(given), optimizer)
+    watch = (lambda info: 1 - info["accuracy"]) if watched == "accuracy" else None
+    algorithm = descent(gradient(given), optimizer, watch=watch)
     state = algorithm.init(Variables(jnp.array(0.0)))
-    _, path = jax.jit(
-        lambda state: jax.lax.scan(
-            lambda s, x: (s2 := algorithm.step(s, x, jax.random.key(0))[0], s2.variables.params),
-            state,
-            losses,
-        )
-    )(state)
+    keep = lambda state, info: state.variables.params  # noqa: E731
+    _, path = run(algorithm, state, WATCHED, jax.random.key(0), keep=keep)
     rates = -np.diff(np.concatenate([[0], path]))
-    expected = plateau(losses, factor=0.5, patience=2, cooldown=1)
+    expected = plateau(WATCHED, factor=0.5, patience=2, cooldown=1)
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
     assert rates[-1] < 0.3
 
