@@ -1,0 +1,94 @@
+"""Pictures of single neurons: how they learn, what they can hold, how a synapse changes."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jdl.plot.canvas import COLOURS, canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID = {"color": "#e6e6e6", "linewidth": 0.8}
+
+
+def capacity_curves(
+    exact: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    measured: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
+    title: str = "",
+) -> "Figure":
+    """Draws the fraction of separable labelings over patterns a weight.
+
+    Args:
+        exact: name -> (patterns a weight [T], fraction [T]), lines.
+        measured: the same names -> (patterns a weight [M], fraction [M], standard error [M]).
+        title: above the axes.
+
+    Returns:
+        A figure, with the capacity of two patterns a weight dashed.
+    """
+    figure, (axes,) = canvas(6.4, 4.0)
+    axes.axvline(2, color="#888888", linewidth=1, linestyle="--")
+    axes.text(2.05, 1.0, "capacity: 2 a weight", color="#555555", fontsize=9, va="center")
+    for colour, (name, curve) in zip(COLOURS, exact.items(), strict=False):
+        axes.plot(*curve, color=colour, linewidth=1.5, label=name)
+        loads, fractions, errors = measured[name]
+        axes.errorbar(loads, fractions, errors, fmt="o", color=colour, markersize=4, linewidth=1)
+    axes.set(xlabel="patterns per weight, N / d", ylabel="fraction that a perceptron can realize")
+    axes.set(ylim=(-0.04, 1.08), title=title)
+    axes.grid(**GRID)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, loc="lower left", title="exact; dots measured")
+    return figure
+
+
+def late_lines(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    lines: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str = "",
+) -> "Figure":
+    """Draws the lines w'x + b = 0 of several moments, a panel for each rule, on the data.
+
+    Args:
+        inputs: [N, 2].
+        labels: [N], positive for the one class.
+        lines: rule -> (weights [K, 2], biases [K]); the last is drawn strongest.
+        title: above all.
+
+    Returns:
+        A figure.
+    """
+    figure, panels = canvas(4.3 * len(lines), 4.4, 1, len(lines), title=title, shared=True)
+    low, high = inputs.min(0) - 0.4, inputs.max(0) + 0.4
+    reach = np.linalg.norm(high - low) * np.array([-1.0, 1.0])
+    for axes, (rule, (weights, biases)) in zip(panels, lines.items(), strict=True):
+        for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+            norm = weight @ weight
+            along = np.array([-weight[1], weight[0]]) / np.sqrt(norm)
+            ends = (-bias / norm * weight)[:, None] + along[:, None] * reach
+            last = number == len(weights)
+            axes.plot(
+                *ends,
+                color="#222222",
+                linewidth=2 if last else 0.9,
+                alpha=1 if last else 0.25,
+            )
+        for positive, colour, marker in [(True, COLOURS[1], "o"), (False, COLOURS[0], "s")]:
+            axes.scatter(
+                *inputs[(labels > 0) == positive].T,
+                s=26,
+                color=colour,
+                marker=marker,
+                edgecolors="white",
+                linewidths=0.6,
+                label="y = 1" if positive else "y = -1",
+                zorder=3,
+            )
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", title=rule)
+        axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
