@@ -6,6 +6,8 @@ import numpy as np
 import optax
 
 from jdl.models.array_mlp import array_mlp
+from jdl.models.historical.cortex import cortex
+from jdl.models.historical.hmax import hmax
 from jdl.models.historical.mark1 import mark1
 from jdl.models.historical.neocognitron import neocognitron
 from jdl.models.linear import linear
@@ -24,12 +26,35 @@ SIGNS = np.sign(_random.normal(size=[8])).astype(np.float32)
 INPUTS = _random.normal(size=[8, 3]).astype(np.float32)
 RETINAS = _random.integers(0, 2, size=[3, 20, 20, 1]).astype(np.float32)
 GREY = _random.uniform(size=[2, 8, 8, 1]).astype(np.float32)
+LARGER = _random.uniform(size=[2, 14, 14, 1]).astype(np.float32)
 NEURON = mlp([3, 1])
 NETWORK = mlp([3, 4, 2], jnp.tanh)
 
 MODELS = {
     "jdl.models.array_mlp.array_mlp": ModelCase(
         partial(array_mlp, [(2, 3), (3, 4), (2,)], jnp.tanh), (GRIDS,)
+    ),
+    "jdl.models.historical.cortex.cortex": ModelCase(
+        # Zeros, the default, answer zero to everything.
+        partial(
+            cortex,
+            2,
+            num_projections=30,
+            num_associations=40,
+            kernel_init=jax.nn.initializers.normal(),
+        ),
+        (RETINAS,),
+    ),
+    "jdl.models.historical.hmax.hmax": ModelCase(
+        partial(
+            hmax,
+            2,
+            num_prototypes=3,
+            patch_sizes=[2],
+            num_bands=1,
+            kernel_init=jax.nn.initializers.normal(),
+        ),
+        (LARGER,),
     ),
     "jdl.models.historical.mark1.mark1": ModelCase(
         # Zeros, the default, answer zero to everything.
