@@ -92,3 +92,40 @@ def late_lines(
         axes.set(xlabel="$x_1$", ylabel="$x_2$")
     panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def truth_planes(
+    gates: Mapping[str, tuple[tuple[int, ...], tuple[np.ndarray, float] | None]],
+) -> "Figure":
+    """Draws functions of two bits: true corners filled, and the line of a unit that computes them.
+
+    Args:
+        gates: name -> (truth table of 00, 01, 10, 11; weights [2] and bias of a unit, or None if
+            there is none).
+
+    Returns:
+        A figure, a panel for each; where the unit is on, the plane is shaded.
+    """
+    figure, panels = canvas(2.3 * len(gates), 3.0, 1, len(gates), shared=True)
+    ticks = np.linspace(-0.5, 1.5, 301)
+    x, y = np.meshgrid(ticks, ticks)
+    for axes, (name, (table, unit)) in zip(panels, gates.items(), strict=True):
+        if unit is not None:
+            (first, second), bias = unit
+            value = first * x + second * y + bias
+            axes.contourf(x, y, value, [0, np.inf], colors=[COLOURS[1]], alpha=0.18)
+            axes.contour(x, y, value, [0], colors="#222222", linewidths=1.5)
+        for corner, true in enumerate(table):
+            axes.plot(
+                corner // 2,
+                corner % 2,
+                "o",
+                markersize=11,
+                color=COLOURS[1] if true else "white",
+                markeredgecolor=COLOURS[1] if true else COLOURS[0],
+                markeredgewidth=1.8,
+            )
+        axes.set(aspect="equal", xticks=[0, 1], yticks=[0, 1], xlabel="$x_1$")
+        axes.set_title(name if unit is not None else f"{name}: no line")
+    panels[0].set_ylabel("$x_2$")
+    return figure
