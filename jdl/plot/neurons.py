@@ -1,6 +1,6 @@
 """Pictures of single neurons: how they learn, what they can hold, how a synapse changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,4 +128,35 @@ def truth_planes(
         axes.set(aspect="equal", xticks=[0, 1], yticks=[0, 1], xlabel="$x_1$")
         axes.set_title(name if unit is not None else f"{name}: no line")
     panels[0].set_ylabel("$x_2$")
+    return figure
+
+
+def plasticity_window(
+    times: np.ndarray, changes: np.ndarray, lags: Sequence[float], measured: Sequence[float]
+) -> "Figure":
+    """Draws the change of a weight over the lag of two spikes.
+
+    Args:
+        times: t_post - t_pre in ms, [T].
+        changes: relative to the largest weight, [T].
+        lags: of single pairs in ms, [L].
+        measured: their changes, [L].
+
+    Returns:
+        A figure in percent of the largest weight.
+    """
+    figure, (axes,) = canvas(6.4, 3.9)
+    changes = 100 * np.asarray(changes)
+    for side, colour, name in [
+        (times > 0, 0, "LTP: pre before post"),
+        (times < 0, 1, "LTD: post before pre"),
+    ]:
+        axes.plot(times[side], changes[side], color=COLOURS[colour], linewidth=2, label=name)
+        axes.fill_between(times[side], changes[side], color=COLOURS[colour], alpha=0.15)
+    axes.plot(lags, 100 * np.asarray(measured), "o", color="#222222", markersize=4.5, label="pairs")
+    axes.axhline(0, color="#666666", linewidth=0.8)
+    axes.axvline(0, color="#666666", linewidth=0.8)
+    axes.set(xlabel="$t_{post} - t_{pre}$ [ms]", ylabel="change [% of the largest weight]")
+    axes.set_title("The window of spike-timing-dependent plasticity")
+    axes.legend(frameon=False, loc="upper left")
     return figure
