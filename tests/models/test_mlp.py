@@ -1,11 +1,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from jdl.core import Variables
 from jdl.models.mlp import mlp
+from jdl.train import classification, descent, gradient
 
 CORNERS = jnp.array([[0.0, 0], [1, 1], [0, 1], [1, 0]])
 
@@ -59,3 +62,38 @@ def test_scikit_learns_classifier_gives_the_same_probabilities():
     variables = model.init(jax.random.key(0))._replace(params={"layers": layers})
     logits, _ = model.apply(variables, jnp.asarray(inputs, jnp.float32))
     np.testing.assert_allclose(jax.nn.softmax(logits), peer.predict_proba(inputs), atol=1e-5)
+
+
+def test_scikit_learns_classifier_has_the_same_losses_from_the_same_weights(key):
+    """Gradient descent on the whole batch, the two step by step from one start."""
+    rng = np.random.default_rng(1)
+    inputs, labels = rng.normal(size=[40, 3]), np.arange(40) % 3
+    peer = MLPClassifier(
+        (6,),
+        activation="relu",
+        solver="sgd",
+        alpha=0.0,
+        learning_rate_init=0.3,
+        momentum=0.0,
+        random_state=0,
+    )
+    peer.partial_fit(inputs, labels, classes=[0, 1, 2])
+    params = {
+        "layers": {
+            str(i): {"kernel": jnp.asarray(w, jnp.float32), "bias": jnp.asarray(b, jnp.float32)}
+            for i, (w, b) in enumerate(zip(peer.coefs_, peer.intercepts_, strict=True))
+        }
+    }
+    model = mlp([3, 6, 3])
+    algorithm = descent(gradient(classification(model)), optax.sgd(0.3))
+    state, losses, expected = algorithm.init(Variables(params)), [], []
+    batch = jnp.asarray(inputs, jnp.float32), jnp.asarray(labels)
+    step = jax.jit(algorithm.step)
+    for _ in range(25):
+        state, info = step(state, batch, key)
+        losses.append(float(info["loss"]))
+        expected.append(peer.partial_fit(inputs, labels).loss_)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    assert losses[-1] < 0.95 * losses[0]
+    found = state.variables.params["layers"]["0"]["kernel"]
+    np.testing.assert_allclose(found, peer.coefs_[0], rtol=1e-3, atol=1e-5)
