@@ -7,7 +7,7 @@ prints none.
 The first epoch without a mistake, the clean one counted: AND and NAND 6, OR and NOR 4, NOT 3, XOR
 never. AND ends with weights 2, 1 and bias -2, its line through two false corners, for a unit is on
 above 0 only. Networks compute all 256 truth tables of three inputs; one unit can compute 104 of
-them, the known number of threshold functions. Cost: 12 s of two very busy cores.
+them, the known number of threshold functions. Cost: 8 s of two busy cores.
 """
 
 import itertools

@@ -11,7 +11,7 @@ the mean (median 1), the perceptron rule after 2.6, 2.9, 2.7 (median 2); MMSE ne
 corrections it does, for the perceptron rule corrects mistakes only. On the overlapping set MMSE's
 line lies still (it swings by less than 0.1 degrees in the last 50 passes; 7, 9, 1 points wrong),
 the perceptron's swings by 85, 61, 41 degrees (7 to 18, 8 to 16, 1 to 4 wrong). From wrong weights
-of norm 4 it takes 77, 183, 205 passes, of norm 6 more than 400. Cost: 10 s of two very busy cores.
+of norm 4 it takes 77, 183, 205 passes, of norm 6 more than 400. Cost: 8 s of two busy cores.
 """
 
 from collections.abc import Callable
