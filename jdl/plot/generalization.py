@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jdl.plot.canvas import COLOURS, canvas
+from jdl.plot.lines import line_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,8 +91,21 @@ def lines_of_samples(
     reach = np.abs(centres).max() + 4 * std
     for axes, (title, lines) in zip(drawn, panels.items(), strict=True):
         for line in lines:
-            axes.plot(*_ends(line, reach), color=COLOURS[0], lw=0.8, alpha=0.3, zorder=1)
-        axes.plot(*_ends(best, reach), "--", color="#222222", lw=1.4, label="best", zorder=3)
+            axes.plot(
+                *line_ends(line[:2], line[2], 2 * reach),
+                color=COLOURS[0],
+                lw=0.8,
+                alpha=0.3,
+                zorder=1,
+            )
+        axes.plot(
+            *line_ends(best[:2], best[2], 2 * reach),
+            "--",
+            color="#222222",
+            lw=1.4,
+            label="best",
+            zorder=3,
+        )
         for colour, centre in zip(COLOURS[1:], centres, strict=False):
             for times in (1, 2, 3):
                 axes.add_patch(Circle(centre, times * std, color=colour, alpha=0.22, lw=0))
@@ -100,10 +114,3 @@ def lines_of_samples(
     drawn[0].set(ylabel="$x_2$")
     drawn[0].legend(loc="lower left", frameon=False)
     return figure
-
-
-def _ends(line, reach):
-    """Two far points of w'x + b = 0: x [2], y [2]."""
-    w, b = line[:2] / np.linalg.norm(line[:2]), line[2] / np.linalg.norm(line[:2])
-    along = np.outer([-w[1], w[0]], [-4 * reach - abs(b), 4 * reach + abs(b)])
-    return along - b * w[:, None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jdl.plot.canvas import COLOURS, canvas
+from jdl.plot.lines import draw_classes, line_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,33 +64,18 @@ def late_lines(
         A figure.
     """
     figure, panels = canvas(4.3 * len(lines), 4.4, 1, len(lines), title=title, shared=True)
-    low, high = inputs.min(0) - 0.4, inputs.max(0) + 0.4
-    reach = np.linalg.norm(high - low) * np.array([-1.0, 1.0])
+    reach = np.linalg.norm(np.ptp(inputs, axis=0) + 0.8)
     for axes, (rule, (weights, biases)) in zip(panels, lines.items(), strict=True):
         for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
-            norm = weight @ weight
-            along = np.array([-weight[1], weight[0]]) / np.sqrt(norm)
-            ends = (-bias / norm * weight)[:, None] + along[:, None] * reach
             last = number == len(weights)
             axes.plot(
-                *ends,
+                *line_ends(weight, bias, reach),
                 color="#222222",
                 linewidth=2 if last else 0.9,
                 alpha=1 if last else 0.25,
             )
-        for positive, colour, marker in [(True, COLOURS[1], "o"), (False, COLOURS[0], "s")]:
-            axes.scatter(
-                *inputs[(labels > 0) == positive].T,
-                s=26,
-                color=colour,
-                marker=marker,
-                edgecolors="white",
-                linewidths=0.6,
-                label="y = 1" if positive else "y = -1",
-                zorder=3,
-            )
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", title=rule)
-        axes.set(xlabel="$x_1$", ylabel="$x_2$")
+        draw_classes(axes, inputs, labels, size=26)
+        axes.set_title(rule)
     panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jdl.plot.canvas import COLOURS, canvas
+from jdl.plot.lines import draw_classes, line_ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,27 +40,18 @@ def boundaries(
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     figure, (axes,) = canvas(6.2, 5.6)
-    low, high = inputs.min(0) - 0.4, inputs.max(0) + 0.4
+    reach = np.linalg.norm(np.ptp(inputs, axis=0) + 0.8)
     count = len(weights)
     shades = colormaps["Blues"](np.linspace(0.2, 1.0, max(count, 2)))[:count]
     for number, (weight, bias, shade) in enumerate(zip(weights, biases, shades, strict=True), 1):
-        line = _line(weight, bias, np.linalg.norm(high - low))
+        line = line_ends(weight, bias, reach)
         last = number == count
         axes.plot(*line, color=shade, linewidth=2.6 if last else 1.3, zorder=2 + last)
     if widest is not None:
-        line = _line(*widest, np.linalg.norm(high - low))
+        line = line_ends(*widest, reach)
         axes.plot(*line, "--", color="#555555", linewidth=1.3, label="widest margin", zorder=2)
-    for positive, colour, marker in [(True, COLOURS[1], "o"), (False, COLOURS[2], "s")]:
-        axes.scatter(
-            *inputs[(labels > 0) == positive].T,
-            s=34,
-            color=colour,
-            marker=marker,
-            edgecolors="white",
-            linewidths=0.6,
-            label="y = 1" if positive else "y = -1",
-            zorder=4,
-        )
+    draw_classes(axes, inputs, labels, size=34)
+    axes.set_title(title)
     for point, numbers in _numbers(offenders).items():
         axes.annotate(
             ", ".join(map(str, numbers)),
@@ -70,8 +62,6 @@ def boundaries(
             color="#333333",
             zorder=5,
         )
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", title=title)
-    axes.set(xlabel="x1", ylabel="x2")
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=3, frameon=False)
     if count > 1:
         scale = ScalarMappable(
@@ -101,15 +91,6 @@ def mistakes_and_bounds(margins: np.ndarray, mistakes: np.ndarray, bounds: np.nd
     axes.set_axisbelow(True)
     axes.legend(frameon=False)
     return figure
-
-
-def _line(weight, bias, length):
-    """Two points of w'x + b = 0, far from each other: x [2], y [2]."""
-    norm = weight @ weight
-    middle = -bias * weight / norm
-    along = np.array([-weight[1], weight[0]]) / np.sqrt(norm)
-    reach = length + np.linalg.norm(middle)
-    return np.stack([middle - reach * along, middle + reach * along], axis=1)
 
 
 def _numbers(offenders):
