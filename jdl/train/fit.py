@@ -79,8 +79,9 @@ def fit(
         algorithm: what to run.
         state: where it starts, of `algorithm.init`; it stays valid.
         data: a tree of arrays [N, ...], of NumPy if it is to stay on the host; None if the
-            objective holds its data; a function of the step that returns a batch; or an iterable
-            of batches, which a resumed run reads again from its beginning.
+            objective holds its data; a function of the step that returns a batch; or an iterator
+            of batches (a list of them would be a tree), which a resumed run reads again from its
+            beginning.
         key: of the steps and of the order of the data.
         steps: number of steps in all, those of an earlier run that is resumed included.
         batch_size: examples in a batch, drawn without replacement in each epoch; None takes all.
