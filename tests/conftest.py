@@ -15,6 +15,14 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import jax  # noqa: E402  (the environment above must come first)
 import pytest  # noqa: E402
 
+# A module collected for its doctests before its package is imported would hide the function of
+# the same name: `jdl.train.fit`.
+import jdl.bayes  # noqa: E402, F401
+import jdl.data  # noqa: E402, F401
+import jdl.metrics  # noqa: E402, F401
+import jdl.rl  # noqa: E402, F401
+import jdl.train  # noqa: E402, F401
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
