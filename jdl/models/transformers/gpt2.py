@@ -26,6 +26,7 @@ from flax import nnx
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
 from jdl.nn.attention import attention
+from jdl.nn.initializers import residual_normal
 
 
 def gpt2(
@@ -219,12 +220,20 @@ def _norm(config, rngs):
     return nnx.LayerNorm(config.hidden_dim, epsilon=1e-5, **config.dtypes, rngs=rngs)
 
 
-def _linear(config, inputs, outputs, rngs, *, scale=1.0, use_bias=True):
+def _linear(
+    config,
+    inputs,
+    outputs,
+    rngs,
+    *,
+    kernel_init=nnx.initializers.normal(0.02),
+    use_bias=True,
+):
     return nnx.Linear(
         inputs,
         outputs,
         use_bias=use_bias,
-        kernel_init=nnx.initializers.normal(0.02 * scale),
+        kernel_init=kernel_init,
         **config.dtypes,
         rngs=rngs,
     )
@@ -232,5 +241,5 @@ def _linear(config, inputs, outputs, rngs, *, scale=1.0, use_bias=True):
 
 def _residual_linear(config, inputs, rngs):
     """Back to the stream, which sums 2 L of these."""
-    scale = (2 * config.num_layers) ** -0.5
-    return _linear(config, inputs, config.hidden_dim, rngs, scale=scale)
+    kernel_init = residual_normal(2 * config.num_layers)
+    return _linear(config, inputs, config.hidden_dim, rngs, kernel_init=kernel_init)
