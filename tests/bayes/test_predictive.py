@@ -1,0 +1,223 @@
+"""Predictions of draws against closed forms, enumeration, SciPy and NumPyro."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pytest
+import scipy.optimize
+import scipy.stats
+from numpyro import distributions as dist
+
+from jdl.bayes import predictive as ours
+from jdl.bayes.likelihoods import bernoulli, categorical, gaussian, heteroscedastic, poisson
+from jdl.core import Variables
+from jdl.models.mlp import mlp
+
+NOISE = 0.4
+
+
+@pytest.fixture(scope="module")
+def regression():
+    """A Bayesian linear regression: inputs, targets, posterior mean and covariance, draws.
+
+    The draws are whitened, so that their own mean and covariance are those of the posterior.
+    """
+    random = np.random.default_rng(0)
+    x = random.normal(size=[12, 3])
+    y = x @ [1.0, -2.0, 0.5] + NOISE * random.normal(size=12)
+    covariance = np.linalg.inv(np.eye(3) + x.T @ x / NOISE**2)
+    mean = covariance @ x.T @ y / NOISE**2
+    normal = random.normal(size=[4000, 3])
+    normal -= normal.mean(0)
+    normal = normal @ np.linalg.inv(np.linalg.cholesky(normal.T @ normal / len(normal))).T
+    draws = mean + normal @ np.linalg.cholesky(covariance).T
+    return x, y, mean, covariance, draws
+
+
+def jitted(function, likelihood, *options, **named):
+    return jax.jit(lambda *arrays: function(arrays[0], likelihood, *arrays[1:], *options, **named))
+
+
+ENTROPIES = jitted(ours.class_predictive, categorical)
+DENSITY = jitted(ours.log_predictive_density, gaussian(NOISE))
+
+
+def outputs_of(regression, x):
+    return jnp.asarray(regression[4] @ x.T, jnp.float32)
+
+
+def test_outputs_are_those_of_each_draw_in_slices_and_in_chains(key):
+    model, inputs = mlp([2, 4, 3]), jax.random.normal(key, [5, 2])
+    draws = jax.tree.map(
+        lambda x: jnp.linspace(-1, 1, 6 * x.size).reshape(2, 3, *x.shape), model.init(key).params
+    )
+    found = ours.predict(model, draws, inputs, draw_axes=2)
+    assert found.shape == (2, 3, 5, 3)
+    last = jax.tree.map(lambda x: x[1, 2], draws)
+    expected, _ = model.apply(Variables(last), inputs)
+    np.testing.assert_allclose(found[1, 2], expected, atol=1e-6)
+    for batch_size in [4, 100]:
+        sliced = ours.predict(model, draws, inputs, draw_axes=2, batch_size=batch_size)
+        np.testing.assert_allclose(sliced, found, atol=1e-6)
+    with pytest.raises(ValueError, match="the same 2 leading axes"):
+        ours.predict(model, last, inputs, draw_axes=2)
+
+
+def test_linear_regression_has_its_closed_form(regression):
+    x, _, mean, covariance, _ = regression
+    found = ours.predictive(outputs_of(regression, x), gaussian(NOISE))
+    np.testing.assert_allclose(found.mean, x @ mean, atol=1e-4)
+    np.testing.assert_allclose(found.epistemic, np.sum(x @ covariance * x, 1), rtol=1e-4)
+    np.testing.assert_allclose(found.aleatoric, np.full(12, NOISE**2), rtol=1e-6)
+    exact = scipy.stats.norm(x @ mean, np.sqrt(np.sum(x @ covariance * x, 1) + NOISE**2))
+    np.testing.assert_allclose(found.std, exact.std(), rtol=1e-4)
+    np.testing.assert_allclose(found.interval(0.9), exact.interval(0.9), atol=1e-3)
+    # The exact interval and density of the mixture, with the error of 4000 draws.
+    mixture = jitted(ours.predictive_interval, gaussian(NOISE), 0.9)(outputs_of(regression, x))
+    np.testing.assert_allclose(mixture, exact.interval(0.9), atol=0.015)
+    y = np.asarray(exact.mean() + exact.std(), np.float32)
+    density = DENSITY(outputs_of(regression, x), y)
+    np.testing.assert_allclose(density, exact.logpdf(y), atol=0.02)
+
+
+def test_numpyro_predicts_the_same_targets(regression, key):
+    x, _, _, _, draws = regression
+
+    def model(x):
+        theta = numpyro.sample("theta", dist.Normal(0, 1).expand([3]).to_event(1))
+        numpyro.sample("y", dist.Normal(x @ theta, NOISE))
+
+    theirs = numpyro.infer.Predictive(model, {"theta": jnp.asarray(draws, jnp.float32)})
+    samples = np.asarray(theirs(key, jnp.asarray(x, jnp.float32))["y"])
+    found = ours.predictive(outputs_of(regression, x), gaussian(NOISE))
+    error = np.asarray(found.std) / 4000**0.5
+    assert (np.abs(samples.mean(0) - found.mean) < 4.5 * error).all()
+    np.testing.assert_allclose(samples.var(0), found.total, rtol=4.5 * (2 / 4000) ** 0.5)
+
+
+@pytest.mark.parametrize("likelihood", [heteroscedastic, bernoulli])
+def test_parts_add_up_to_the_variance_of_targets(likelihood, key):
+    outputs = jax.random.normal(key, [50, 4, 2])
+
+    @jax.jit
+    def both(outputs, key):
+        found = ours.predictive(outputs, likelihood)
+        targets = ours.sample_targets(outputs, likelihood, key, repeats=2000)
+        return (*found, found.total), targets
+
+    (mean, aleatoric, _, total), targets = jax.tree.map(np.asarray, both(outputs, key))
+    assert len(targets) == 100_000
+    assert (np.abs(targets.mean(0) - mean) < 4.5 * np.sqrt(total / 100_000)).all()
+    squares = (targets - mean) ** 2
+    error = squares.std(0) / 100_000**0.5
+    assert (np.abs(squares.mean(0) - total) < 4.5 * error).all()
+    assert (np.abs(squares.mean(0) - aleatoric) > 4.5 * error).any()
+
+
+def test_central_interval_is_that_of_the_mixture():
+    centres = np.array([-1.0, 0.0, 4.0])
+    outputs = jnp.asarray(centres, jnp.float32)[:, None]
+
+    def excess(y, probability):
+        return scipy.stats.norm(centres, 0.5).cdf(y).mean() - probability
+
+    found = jitted(ours.predictive_interval, gaussian(0.5), 0.8)(outputs)
+    expected = [scipy.optimize.brentq(excess, -9, 9, args=(p,)) for p in (0.1, 0.9)]
+    np.testing.assert_allclose(np.ravel(found), expected, atol=1e-5)
+    normal = ours.predictive(outputs, gaussian(0.5)).interval(0.8)
+    assert not np.allclose(np.ravel(normal), expected, atol=0.1)
+
+
+def test_interval_of_counts_is_of_whole_numbers():
+    rates = np.array([0.7, 3.0, 11.5])
+    outputs = jnp.log(jnp.array(rates, jnp.float32))[None]
+    for level in (0.5, 0.95):
+        found = jitted(ours.predictive_interval, poisson, level)(outputs)
+        expected = scipy.stats.poisson(rates).interval(level)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_shortest_interval_of_an_exponential_starts_at_zero():
+    rates = jnp.array([[0.5, 2.0]])
+    low, high = jitted(ours.predictive_interval, dist.Exponential, 0.9, shortest=True)(rates)
+    scale = 1 / np.array([0.5, 2.0])
+    np.testing.assert_allclose(low / scale, [0, 0], atol=1e-3)
+    np.testing.assert_allclose(high / scale, np.full(2, -np.log(0.1)), atol=4e-3)
+
+
+def test_entropies_are_those_by_enumeration(key):
+    logits = 2 * jax.random.normal(key, [2, 5, 4, 3])
+    found = jitted(ours.class_predictive, categorical, draw_axes=2)(logits)
+    p = np.asarray(jax.nn.softmax(logits), float).reshape(10, 4, 3)
+    np.testing.assert_allclose(found.probabilities, p.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.total, scipy.stats.entropy(p.mean(0), axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(found.aleatoric, scipy.stats.entropy(p, axis=-1).mean(0), rtol=1e-5)
+    # The information between two discrete variables, from their joint table.
+    joint = p / len(p)
+    information = np.sum(joint * np.log(joint / (joint.sum(0) * joint.sum(2)[..., None])), (0, 2))
+    np.testing.assert_allclose(found.epistemic, information, rtol=1e-5)
+
+
+def test_a_bernoulli_is_a_categorical_of_two_classes(key):
+    logits = jax.random.normal(key, [7, 4])
+    pairs = jnp.stack([jnp.zeros_like(logits), logits], -1)
+    one, two = jitted(ours.class_predictive, bernoulli)(logits), ENTROPIES(pairs)
+    np.testing.assert_allclose(one.probabilities, two.probabilities[..., 1], rtol=1e-6)
+    np.testing.assert_allclose(one[1:], two[1:], atol=1e-6)
+
+
+def test_draws_that_agree_know_all_and_logits_may_be_huge():
+    same = jnp.broadcast_to(jnp.array([[0.3, -1.0]])[None], [5, 1, 2])
+    np.testing.assert_allclose(ENTROPIES(same).epistemic, [0], atol=1e-7)
+    sure = jnp.array([[[0.0, -1e30]], [[-200.0, 200.0]]])
+    found = ENTROPIES(sure)
+    np.testing.assert_allclose([found.aleatoric, found.epistemic], [[0], [np.log(2)]], atol=1e-6)
+
+
+def test_density_of_an_example_is_of_its_targets_together(key):
+    outputs = jax.random.normal(key, [6, 4, 2])
+    targets = jnp.ones([4, 2])
+    found = DENSITY(outputs, targets)
+    p = scipy.stats.norm(outputs, NOISE).pdf(np.ones([4, 2]))
+    np.testing.assert_allclose(found, np.log(p.prod(-1).mean(0)), rtol=1e-4)
+    assert not np.allclose(found, np.log(p.mean(0).prod(-1)), rtol=1e-2)
+    chains = outputs.reshape(2, 3, 4, 2)
+    again = jitted(ours.log_predictive_density, gaussian(NOISE), draw_axes=2)(chains, targets)
+    np.testing.assert_allclose(again, found, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"targets \[6, 4, 2\]"):
+        ours.log_predictive_density(outputs, gaussian(0.7), jnp.ones([4]))
+
+
+def test_waic_is_near_exact_leave_one_out(regression):
+    x, y, _, _, _ = regression
+    outputs, targets = outputs_of(regression, x), jnp.asarray(y, jnp.float32)
+    found = jitted(ours.waic, gaussian(NOISE))(outputs, targets)
+    log_p = scipy.stats.norm(outputs, NOISE).logpdf(np.asarray(targets))
+    each = np.log(np.exp(log_p).mean(0)) - log_p.var(0, ddof=1)
+    np.testing.assert_allclose(found.elpd, each.sum(), rtol=1e-4)
+    np.testing.assert_allclose(found.effective_params, log_p.var(0, ddof=1).sum(), rtol=1e-4)
+    np.testing.assert_allclose(found.std_error, np.sqrt(12 * each.var()), rtol=1e-4)
+    assert int(found.unreliable) == (log_p.var(0, ddof=1) > 0.4).sum()
+    left_out = 0.0
+    for n in range(12):
+        rest = np.arange(12) != n
+        covariance = np.linalg.inv(np.eye(3) + x[rest].T @ x[rest] / NOISE**2)
+        mean = covariance @ x[rest].T @ y[rest] / NOISE**2
+        std = np.sqrt(x[n] @ covariance @ x[n] + NOISE**2)
+        left_out += scipy.stats.norm(x[n] @ mean, std).logpdf(y[n])
+    flattering = DENSITY(outputs, targets).sum()
+    assert abs(found.elpd - left_out) < 0.25 * (flattering - left_out)
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match="class_predictive"):
+        ours.predictive(jnp.zeros([2, 3, 4]), categorical)
+    with pytest.raises(ValueError, match="Categorical or Bernoulli; got a Normal"):
+        ours.class_predictive(jnp.zeros([2, 3]), gaussian(1.0))
+    with pytest.raises(ValueError, match=r"outputs\[None\]"):
+        ours.predictive(jnp.zeros([]), gaussian(1.0))
+    with pytest.raises(ValueError, match="got 95"):
+        ours.predictive_interval(jnp.zeros([2, 3]), gaussian(1.0), 95)
+    with pytest.raises(ValueError, match="two draws"):
+        ours.waic(jnp.zeros([1, 3]), gaussian(1.0), jnp.zeros(3))
