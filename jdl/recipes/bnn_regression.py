@@ -29,7 +29,8 @@ from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
 from jdl.bayes import effective_sample_size, hmc, r_hat, tuned_step_size
-from jdl.bayes.densities import gaussian, log_posterior
+from jdl.bayes.densities import log_posterior
+from jdl.bayes.likelihoods import gaussian
 from jdl.core import Model, Variables
 from jdl.models.mlp import mlp
 from jdl.plot.bayes import chain_diagnostics, predictive_band

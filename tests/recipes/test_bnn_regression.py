@@ -103,7 +103,8 @@ def test_the_density_is_the_sum_of_squares_in_the_book(key):
     """Up to its constants: -(squared residuals / 0.09 + squared weights / 10) / 2, summed."""
     from numpyro import distributions as dist
 
-    from jdl.bayes.densities import gaussian, log_posterior
+    from jdl.bayes.densities import log_posterior
+from jdl.bayes.likelihoods import gaussian
 
     model = recipe.in_columns(mlp([1, 5, 1], jnp.tanh), jnp.tanh)
     density = log_posterior(model, dist.Normal(0.0, 10**0.5), gaussian(0.3))
