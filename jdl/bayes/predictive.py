@@ -12,10 +12,8 @@ Anything that gives outputs with a leading axis can be judged: draws of a chain,
 ensemble, passes of dropout. A likelihood must act on the last axes alone, as all of
 `jdl.bayes.likelihoods` do.
 
-Source: 004 (Martinez-Ramon et al.), eq. 9.9; Depeweg et al. 2018, eq. 5 to 9; Watanabe 2010 and
-Vehtari, Gelman, Gabry 2017, eq. 11, for WAIC. Departs from 9.9 in that the posterior is of params
-given inputs and targets; the book conditions on the inputs alone. PSIS-LOO is ArviZ's: NumPyro's
-`psis_diagnostic` judges guides, not examples.
+Source: 004 (Martinez-Ramon et al.), eq. 9.9; Depeweg et al. 2018, eq. 5 to 9. Departs from 9.9 in
+that the posterior is of params given inputs and targets; the book conditions on the inputs alone.
 
 Axes: S draws, B examples, C classes.
 """
@@ -28,7 +26,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp, ndtri
 from numpyro import distributions as dist
 
-from jdl.bayes.likelihoods import Likelihood, log_likelihood
+from jdl.bayes.likelihoods import Likelihood
 from jdl.core import Key, Model, Tree, Variables
 
 BISECTIONS = 40  # of a bracket of some standard deviations: beyond the precision of float32
@@ -92,23 +90,6 @@ class ClassPredictive(NamedTuple):
     def total(self) -> jax.Array:
         """The entropy of the mean probabilities in nats, the sum of both."""
         return self.aleatoric + self.epistemic
-
-
-class Waic(NamedTuple):
-    """What a model would score on new data, estimated from its own.
-
-    Attributes:
-        elpd: nats, expected log predictive density of as many new examples.
-        effective_params: how much the data's own log density flatters.
-        std_error: of elpd.
-        unreliable: examples whose log density varies by more than 0.4 over the draws, where WAIC
-            may fail.
-    """
-
-    elpd: jax.Array
-    effective_params: jax.Array
-    std_error: jax.Array
-    unreliable: jax.Array
 
 
 def predict(
@@ -319,58 +300,6 @@ def predictive_interval(
     return quantile(below), quantile(below + level)
 
 
-def log_predictive_density(
-    outputs: Tree, likelihood: Likelihood, targets: jax.Array, *, draw_axes: int = 1
-) -> jax.Array:
-    """The log posterior predictive density of each example.
-
-        log (1/S) sum over draws of p(targets of the example | draw)
-
-    Args:
-        outputs: of each draw, [S, B, ...], from `predict`.
-        likelihood: outputs -> distribution of the targets.
-        targets: [B, ...]; several of an example are judged together.
-        draw_axes: the number of leading axes that count draws.
-
-    Returns:
-        Nats [B].
-
-    Raises:
-        ValueError: targets of another shape.
-    """
-    log_p = _log_likelihoods(outputs, likelihood, targets, draw_axes)
-    return _log_mean(log_p, tuple(range(draw_axes)))
-
-
-def waic(outputs: Tree, likelihood: Likelihood, targets: jax.Array, *, draw_axes: int = 1) -> Waic:
-    """The widely applicable information criterion, on the scale of log densities.
-
-        elpd = sum over examples of log mean over draws of p - variance over draws of log p
-
-    Larger is better; -2 elpd is WAIC on the scale of deviances.
-
-    Args:
-        outputs: of each draw at the data that made the posterior, [S, B, ...].
-        likelihood: outputs -> distribution of the targets.
-        targets: [B, ...].
-        draw_axes: the number of leading axes that count draws.
-
-    Returns:
-        A Waic.
-
-    Raises:
-        ValueError: targets of another shape, fewer than two draws.
-    """
-    log_p = _log_likelihoods(outputs, likelihood, targets, draw_axes)
-    log_p = log_p.reshape(-1, log_p.shape[-1])
-    if len(log_p) < 2:
-        raise ValueError("WAIC needs the variance of log densities: two draws or more; got one")
-    flattered = log_p.var(0, ddof=1)
-    each = _log_mean(log_p, (0,)) - flattered
-    std_error = jnp.sqrt(len(each) * each.var())
-    return Waic(each.sum(), flattered.sum(), std_error, jnp.sum(flattered > 0.4))
-
-
 _CATEGORICAL = dist.CategoricalLogits, dist.CategoricalProbs
 _BERNOULLI = dist.BernoulliLogits, dist.BernoulliProbs
 
@@ -397,14 +326,6 @@ def _log_mean(log_p, axes):
 
 def _times_log(p, logarithm):
     return jnp.where(p > 0, p * jnp.where(p > 0, logarithm, 0), 0)
-
-
-def _log_likelihoods(outputs, likelihood, targets, draw_axes):
-    """Of each example under each draw, [S, B]: the targets of an example are summed."""
-    distribution = _checked(likelihood(outputs), draw_axes)
-    leading = distribution.batch_shape[:draw_axes]
-    log_p = log_likelihood(distribution, jnp.broadcast_to(targets, leading + targets.shape))
-    return log_p.sum(tuple(range(draw_axes + 1, log_p.ndim)))
 
 
 def _least(function, end, shape):
