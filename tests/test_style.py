@@ -51,6 +51,7 @@ JIT_PLACES = (
     "train/fit.py",
     "train/dispatch.py",
     "train/benchmark.py",
+    "bayes/sampling.py",
 )
 BASES = {"nnx.Module", "NamedTuple", "Protocol"}
 EXCEPTIONS = {
@@ -62,7 +63,7 @@ EXCEPTIONS = {
 LAZY = {
     "numpyro": ("bayes/", "recipes/"),
     **dict.fromkeys(
-        ["matplotlib", "sklearn", "scipy", "tyro", "equinox", "gymnasium", "safetensors"], ()
+        ["matplotlib", "sklearn", "scipy", "tyro", "equinox", "gymnasium", "safetensors", "arviz"], ()
     ),
 }
 FUNCTION_LINES, MEDIAN_LINES, FILE_LINES = 60, 12, 400

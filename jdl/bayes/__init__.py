@@ -1,12 +1,35 @@
 """Densities, samplers and approximations of posteriors, and what tells whether to believe them."""
 
+from jdl.bayes.adaptation import adapted as adapted
+from jdl.bayes.adaptation import adaptive_hmc as adaptive_hmc
+from jdl.bayes.adaptation import adaptive_metropolis as adaptive_metropolis
+from jdl.bayes.chees import chees_hmc as chees_hmc
+from jdl.bayes.densities import Posterior as Posterior
+from jdl.bayes.densities import density_target as density_target
+from jdl.bayes.densities import log_posterior as log_posterior
+from jdl.bayes.densities import numpyro_model as numpyro_model
+from jdl.bayes.densities import posterior as posterior
+from jdl.bayes.densities import sample_like as sample_like
+from jdl.bayes.diagnostics import Diagnosis as Diagnosis
+from jdl.bayes.diagnostics import bfmi as bfmi
+from jdl.bayes.diagnostics import bulk_ess as bulk_ess
+from jdl.bayes.diagnostics import diagnose as diagnose
 from jdl.bayes.diagnostics import effective_sample_size as effective_sample_size
 from jdl.bayes.diagnostics import r_hat as r_hat
+from jdl.bayes.diagnostics import rank_r_hat as rank_r_hat
+from jdl.bayes.diagnostics import tail_ess as tail_ess
+from jdl.bayes.diagnostics import to_arviz as to_arviz
 from jdl.bayes.hmc import HMCState as HMCState
 from jdl.bayes.hmc import hmc as hmc
 from jdl.bayes.hmc import leapfrog as leapfrog
 from jdl.bayes.metropolis import ChainState as ChainState
 from jdl.bayes.metropolis import metropolis as metropolis
 from jdl.bayes.numpyro_kernels import from_numpyro as from_numpyro
-from jdl.bayes.warmup import tuned_step_size as tuned_step_size
-from jdl.bayes.warmup import warmed_up as warmed_up
+from jdl.bayes.numpyro_kernels import nuts as nuts
+from jdl.bayes.priors import by_pattern as by_pattern
+from jdl.bayes.priors import log_prior as log_prior
+from jdl.bayes.priors import sample_prior as sample_prior
+from jdl.bayes.priors import scale_mixture as scale_mixture
+from jdl.bayes.sampling import Sampled as Sampled
+from jdl.bayes.sampling import sample as sample
+from jdl.bayes.sampling import sample_jointly as sample_jointly

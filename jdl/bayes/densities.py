@@ -23,6 +23,8 @@ from jdl.bayes.priors import Prior, entry_prior, log_prior, prior_terms
 from jdl.core import Key, Model, Tree, Variables
 from jdl.train.records import flat
 
+PROBES = 64  # inputs of the data at which chains are compared
+
 
 class Posterior(NamedTuple):
     """What samplers and approximations know of a model with its data.
@@ -31,7 +33,7 @@ class Posterior(NamedTuple):
         init: key -> params to start from.
         log_density: params -> nats [], up to a constant.
         terms: params -> what the density is the sum of: the prior by path, `likelihood`.
-        outputs: params -> outputs of the model at the inputs of the data, for diagnostics.
+        outputs: params -> outputs of the model at some inputs, for diagnostics.
     """
 
     init: Callable[[Key], Tree]
@@ -96,6 +98,7 @@ def posterior(
     *,
     buffers: Tree | None = None,
     likelihood_power: float | jax.Array = 1.0,
+    probe: Tree | None = None,
 ) -> Posterior:
     """The posterior of a model given all of its data.
 
@@ -106,6 +109,7 @@ def posterior(
         data: inputs [N, ...] and targets.
         buffers: of a trained model, to be held while the params vary; None for a model without.
         likelihood_power: exponent of the likelihood.
+        probe: inputs at which chains are compared; None takes up to 64 of the data's.
 
     Returns:
         A Posterior, for `jdl.bayes.sample`.
@@ -128,11 +132,14 @@ def posterior(
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     held = _checked_buffers(shapes.buffers, buffers)
 
-    def outputs(params):
+    if probe is None:
+        probe = jax.tree.map(lambda x: x[:: -(-len(x) // PROBES)], inputs)
+
+    def outputs(params, inputs=probe):
         return model.apply(Variables(params, held), inputs)[0]
 
     def terms(params):
-        of_data = jnp.sum(log_likelihood(likelihood(outputs(params)), targets))
+        of_data = jnp.sum(log_likelihood(likelihood(outputs(params, inputs)), targets))
         of_prior = {f"prior.{path}": x for path, x in prior_terms(prior, params).items()}
         return of_prior | {"likelihood": likelihood_power * of_data}
 
@@ -140,8 +147,28 @@ def posterior(
         return sum(terms(params).values(), start=jnp.zeros([]))
 
     jax.eval_shape(log_density, shapes.params)
-    _check_support(likelihood, jax.eval_shape(outputs, shapes.params), targets)
+    _check_support(likelihood, jax.eval_shape(outputs, shapes.params, inputs), targets)
     return Posterior(lambda key: model.init(key).params, log_density, terms, outputs)
+
+
+def density_target(
+    log_density: Callable[[Tree], jax.Array], init: Callable[[Key], Tree]
+) -> Posterior:
+    """Any log density as a target of `jdl.bayes.sample`.
+
+    Args:
+        log_density: params -> nats [], up to a constant.
+        init: key -> params to start from.
+
+    Returns:
+        A Posterior of one term, whose chains are compared by their params.
+    """
+    return Posterior(
+        init,
+        log_density,
+        lambda params: {"log_density": log_density(params)},
+        lambda params: params,
+    )
 
 
 def sample_like(tree: Tree, prior: Prior) -> Tree:

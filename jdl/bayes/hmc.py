@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from jdl.bayes.metropolis import accept, normal_like
-from jdl.core import Algorithm, Tree, Variables
+from jdl.core import Algorithm, Key, Tree, Variables
 
 
 class HMCState(NamedTuple):
@@ -48,23 +48,23 @@ def hmc(
 ) -> Algorithm:
     """A Hamiltonian Monte Carlo chain over a tree of parameters.
 
-    For a dense mass, chain over z with position = cholesky(M^-1) z. Few large leaves are faster
-    than many small ones; one vector (`jax.flatten_util.ravel_pytree`) is the fastest.
+    Few large leaves are faster than many small ones; one vector, as `jdl.bayes.sample` makes it, is
+    the fastest.
 
     Args:
         log_density: params -> log density up to a constant, nats, shape [].
-        step_size: of the leapfrog; see `warmed_up`.
+        step_size: of the leapfrog; `adaptive_hmc` finds it.
         num_steps: leapfrogs for a draw. Too few make a random walk.
-        inverse_mass: diagonal of M^-1, a number or a tree like params; the variances of the
-            density serve best.
+        inverse_mass: diagonal of M^-1, a number or a tree like params; or, if params is one
+            vector [D], all of M^-1 [D, D]. The (co)variances of the density serve best.
         jitter: each draw takes its step size uniformly from step_size * [1 - jitter, 1 + jitter],
             lest a trajectory closes upon itself (Neal 2011, section 3.2).
         max_energy_error: nats; a larger error, or none that is finite, is a divergence.
 
     Returns:
         An Algorithm; the batch is ignored. Info: `acceptance`, the probability of the proposal;
-        `accepted`, 0 or 1; `energy_error`, H after - H before, nats; `diverged`, 0 or 1. Chains
-        by `jax.vmap`.
+        `accepted`, 0 or 1; `energy`, H of the state that the draw ends in, and `energy_error`,
+        H after - H before, nats; `diverged`, 0 or 1. Chains by `jax.vmap`.
 
     Example:
         >>> from jdl.train import run
@@ -82,20 +82,21 @@ def hmc(
     def step(state, batch, key):
         key_momentum, key_jitter, key_accept = jax.random.split(key, 3)
         position, buffers = state.variables
-        variances = jax.tree.broadcast(inverse_mass, position)
-        noise = normal_like(key_momentum, position)
-        momentum = jax.tree.map(lambda n, v: n / jnp.sqrt(v), noise, variances)
+        momentum = draw_momentum(key_momentum, position, inverse_mass)
         size = step_size * jax.random.uniform(key_jitter, [], minval=1 - jitter, maxval=1 + jitter)
 
         position, end, density, gradient = leapfrog(
-            value_and_gradient, position, momentum, size, num_steps, variances, state[1:]
+            value_and_gradient, position, momentum, size, num_steps, inverse_mass, state[1:]
         )
-        error = kinetic_energy(end, variances) - density
-        error -= kinetic_energy(momentum, variances) - state.log_density
+        before = kinetic_energy(momentum, inverse_mass) - state.log_density
+        after = kinetic_energy(end, inverse_mass) - density
         proposed = HMCState(Variables(position, buffers), density, gradient)
-        diverged = ~(error < max_energy_error)
-        state, info = accept(key_accept, -error, proposed, state)
-        return state, info | {"energy_error": error, "diverged": diverged.astype(float)}
+        state, info = accept(key_accept, before - after, proposed, state)
+        return state, info | {
+            "energy": jnp.where(info["accepted"] > 0, after, before),
+            "energy_error": after - before,
+            "diverged": (~(after - before < max_energy_error)).astype(float),
+        }
 
     return Algorithm(init, step)
 
@@ -117,13 +118,12 @@ def leapfrog(
         momentum: a tree like position.
         step_size: positive; with the momentum turned around, the way back.
         num_steps: leapfrogs.
-        inverse_mass: diagonal of M^-1, a number or a tree like position.
+        inverse_mass: M^-1, as for `hmc`.
         start: what `value_and_gradient` gives at `position`, if known.
 
     Returns:
         Position, momentum, log density and its gradient at the end.
     """
-    variances = jax.tree.broadcast(inverse_mass, position)
     value, gradient = value_and_gradient(position) if start is None else start
 
     def kick(momentum, gradient, time):
@@ -133,7 +133,7 @@ def leapfrog(
         position, momentum, _, gradient = carry
         momentum = kick(momentum, gradient, step_size / 2)
         position = jax.tree.map(
-            lambda q, v, p: q + step_size * (v * p), position, variances, momentum
+            lambda q, v: q + step_size * v, position, velocity(momentum, inverse_mass)
         )
         value, gradient = value_and_gradient(position)
         return position, kick(momentum, gradient, step_size / 2), value, gradient
@@ -141,17 +141,47 @@ def leapfrog(
     return jax.lax.fori_loop(0, num_steps, body, (position, momentum, value, gradient))
 
 
+def velocity(momentum: Tree, inverse_mass: Tree = 1.0) -> Tree:
+    """The velocity M^-1 p, a tree like the momentum; arguments as for `kinetic_energy`."""
+    if _is_dense(inverse_mass, momentum):
+        return inverse_mass @ momentum
+    return jax.tree.map(lambda p, v: v * p, momentum, jax.tree.broadcast(inverse_mass, momentum))
+
+
 def kinetic_energy(momentum: Tree, inverse_mass: Tree = 1.0) -> jax.Array:
     """The kinetic energy p' M^-1 p / 2.
 
     Args:
         momentum: a tree.
-        inverse_mass: diagonal of M^-1, a number or a tree like momentum.
+        inverse_mass: M^-1, as for `hmc`.
 
     Returns:
         [], nats.
     """
-    terms = jax.tree.map(
-        lambda p, v: jnp.sum(v * p**2), momentum, jax.tree.broadcast(inverse_mass, momentum)
-    )
+    terms = jax.tree.map(lambda p, v: jnp.sum(p * v), momentum, velocity(momentum, inverse_mass))
     return sum(jax.tree.leaves(terms)) / 2
+
+
+def draw_momentum(key: Key, position: Tree, inverse_mass: Tree = 1.0) -> Tree:
+    """Draws p ~ N(0, M).
+
+    Args:
+        key: of the draw.
+        position: a tree.
+        inverse_mass: M^-1, as for `hmc`.
+
+    Returns:
+        A tree like position.
+    """
+    noise = normal_like(key, position)
+    if _is_dense(inverse_mass, position):
+        # M = L^-T L^-1 for M^-1 = L L', so p = L^-T noise.
+        lower = jnp.linalg.cholesky(inverse_mass)
+        return jax.scipy.linalg.solve_triangular(lower.T, noise, lower=False)
+    return jax.tree.map(
+        lambda n, v: n / jnp.sqrt(v), noise, jax.tree.broadcast(inverse_mass, position)
+    )
+
+
+def _is_dense(inverse_mass, position):
+    return getattr(position, "ndim", None) == 1 and getattr(inverse_mass, "ndim", None) == 2

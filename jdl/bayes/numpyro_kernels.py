@@ -5,11 +5,14 @@ reference for the samplers written here and the way to the No-U-Turn sampler (Ho
 2014). NUTS under `jax.vmap` waits for its slowest chain.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+from numpyro.infer import NUTS
 from numpyro.infer.hmc import HMC, HMCState
 
-from jdl.core import Algorithm, Variables
+from jdl.core import Algorithm, Tree, Variables
 
 
 class KernelState(NamedTuple):
@@ -58,3 +61,32 @@ def from_numpyro(kernel: HMC, num_warmup: int) -> Algorithm:
         return KernelState(Variables(inner.z, state.variables.buffers), inner), info
 
     return Algorithm(init, step)
+
+
+def nuts(
+    log_density: Callable[[Tree], jax.Array],
+    num_warmup: int,
+    *,
+    target: float = 0.8,
+    max_tree_depth: int = 10,
+    dense_mass: bool = False,
+) -> Algorithm:
+    """The No-U-Turn sampler of NumPyro, which finds step size, mass and length of a trajectory.
+
+    Args:
+        log_density: params -> log density up to a constant, nats, shape [].
+        num_warmup: steps that tune; leave their draws out.
+        target: mean acceptance aimed at.
+        max_tree_depth: a draw takes at most 2^depth leapfrogs.
+        dense_mass: whether all covariances are found, not the variances alone.
+
+    Returns:
+        An Algorithm; see `from_numpyro`.
+    """
+    kernel = NUTS(
+        potential_fn=lambda params: -log_density(params),
+        target_accept_prob=target,
+        max_tree_depth=max_tree_depth,
+        dense_mass=dense_mass,
+    )
+    return from_numpyro(kernel, num_warmup)
