@@ -17,12 +17,14 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
+from jdl.nn.variational_layers import called
 
 
 def mlp(
     sizes: Sequence[int],
     activation: Callable = jax.nn.relu,
     *,
+    linear: Callable = nnx.Linear,
     dropout_rate: float = 0.0,
     kernel_init: Callable = nnx.initializers.lecun_normal(),
     bias_init: Callable = nnx.initializers.zeros_init(),
@@ -34,6 +36,8 @@ def mlp(
     Args:
         sizes: features of the input, of each hidden layer, and of the output: [784, 512, 10].
         activation: elementwise function after every layer but the last.
+        linear: class of the layers; those of `jdl.nn.variational_layers`, such as
+            `FlipoutLinear`, make a Bayesian network.
         dropout_rate: probability of dropping a hidden unit while training.
         kernel_init: (key, shape, dtype) -> initial weights.
         bias_init: (key, shape, dtype) -> initial biases.
@@ -60,16 +64,16 @@ def mlp(
         "dtype": dtype,
         "param_dtype": param_dtype,
     }
-    return functional(lambda rngs: MLP(sizes, activation, dropout_rate, options, rngs=rngs))
+    return functional(lambda rngs: MLP(sizes, activation, linear, dropout_rate, options, rngs=rngs))
 
 
 class MLP(nnx.Module):
     """The network of `mlp`."""
 
-    def __init__(self, sizes, activation, dropout_rate, options, *, rngs):
+    def __init__(self, sizes, activation, linear, dropout_rate, options, *, rngs):
         self.features, self.activation = sizes[0], activation
         self.layers = nnx.List(
-            nnx.Linear(inputs, outputs, **options, rngs=rngs)
+            linear(inputs, outputs, **options, rngs=rngs)
             for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
         )
         self.dropout = nnx.Dropout(dropout_rate)
@@ -78,5 +82,5 @@ class MLP(nnx.Module):
         """Inputs [..., sizes[0]] -> logits [..., sizes[-1]]."""
         chex.assert_axis_dimension(x, -1, self.features, exception_type=ValueError)
         for layer in self.layers[:-1]:
-            x = self.dropout(self.activation(layer(x)), rngs=rngs)
-        return self.layers[-1](x)
+            x = self.dropout(self.activation(called(layer, x, rngs)), rngs=rngs)
+        return called(self.layers[-1], x, rngs)

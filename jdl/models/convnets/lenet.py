@@ -21,10 +21,17 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
+from jdl.nn.variational_layers import called
 
 
 def lenet5(
-    num_classes: int = 10, activation: Callable = jnp.tanh, dtype=None, param_dtype=jnp.float32
+    num_classes: int = 10,
+    activation: Callable = jnp.tanh,
+    dtype=None,
+    param_dtype=jnp.float32,
+    *,
+    conv: Callable = nnx.Conv,
+    linear: Callable = nnx.Linear,
 ) -> Model:
     """LeNet-5 for 32 x 32 grey images.
 
@@ -33,6 +40,9 @@ def lenet5(
         activation: elementwise function after every layer but the last.
         dtype: of the computation; None takes that of the params and the images together.
         param_dtype: of the params.
+        conv: class of the convolutions; those of `jdl.nn.variational_layers`, such as
+            `FlipoutConv`, with their `linear` make a Bayesian network.
+        linear: class of the layers after them.
 
     Returns:
         A Model: images [B, 32, 32, 1] -> logits [B, num_classes].
@@ -45,21 +55,23 @@ def lenet5(
         (4, 10)
     """
     dtypes = {"dtype": dtype, "param_dtype": param_dtype}
-    return functional(lambda rngs: LeNet5(num_classes, activation, dtypes, rngs=rngs))
+    classes = conv, linear
+    return functional(lambda rngs: LeNet5(num_classes, activation, classes, dtypes, rngs=rngs))
 
 
 class LeNet5(nnx.Module):
     """The network of `lenet5`."""
 
-    def __init__(self, num_classes, activation, dtypes, *, rngs):
+    def __init__(self, num_classes, activation, classes, dtypes, *, rngs):
+        conv, linear = classes
         self.activation = activation
-        self.conv1 = nnx.Conv(1, 6, (5, 5), padding="VALID", **dtypes, rngs=rngs)
-        self.conv2 = nnx.Conv(6, 16, (5, 5), padding="VALID", **dtypes, rngs=rngs)
-        self.dense1 = nnx.Linear(400, 120, **dtypes, rngs=rngs)  # 400 = 16 * 5 * 5
-        self.dense2 = nnx.Linear(120, 84, **dtypes, rngs=rngs)
-        self.head = nnx.Linear(84, num_classes, **dtypes, rngs=rngs)
+        self.conv1 = conv(1, 6, (5, 5), padding="VALID", **dtypes, rngs=rngs)
+        self.conv2 = conv(6, 16, (5, 5), padding="VALID", **dtypes, rngs=rngs)
+        self.dense1 = linear(400, 120, **dtypes, rngs=rngs)  # 400 = 16 * 5 * 5
+        self.dense2 = linear(120, 84, **dtypes, rngs=rngs)
+        self.head = linear(84, num_classes, **dtypes, rngs=rngs)
 
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Images [B, 32, 32, 1] -> logits [B, num_classes]."""
         chex.assert_shape(
             images,
@@ -67,9 +79,9 @@ class LeNet5(nnx.Module):
             exception_type=ValueError,
             custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 a side",
         )
-        x = nnx.avg_pool(self.activation(self.conv1(images)), (2, 2), (2, 2))
-        x = nnx.avg_pool(self.activation(self.conv2(x)), (2, 2), (2, 2))
+        x = nnx.avg_pool(self.activation(called(self.conv1, images, rngs)), (2, 2), (2, 2))
+        x = nnx.avg_pool(self.activation(called(self.conv2, x, rngs)), (2, 2), (2, 2))
         x = x.reshape(x.shape[0], 400)
-        x = self.activation(self.dense1(x))
-        x = self.activation(self.dense2(x))
-        return self.head(x)
+        x = self.activation(called(self.dense1, x, rngs))
+        x = self.activation(called(self.dense2, x, rngs))
+        return called(self.head, x, rngs)
