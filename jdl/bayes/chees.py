@@ -87,6 +87,7 @@ def chees_hmc(
     max_num_steps: int = 1000,
     learning_rate: float = 0.05,
     mass: Mass = DIAGONAL,
+    max_energy_error: float = 1000.0,
 ) -> Algorithm:
     """Chains over a density that tune step size, mass and length together.
 
@@ -98,6 +99,7 @@ def chees_hmc(
         max_num_steps: most leapfrogs of a draw.
         learning_rate: of Adam, on log time.
         mass: `DIAGONAL`, `UNIT`, or `DENSE` for params that are one vector.
+        max_energy_error: see `hmc`.
 
     Returns:
         An Algorithm over all chains at once, for `jdl.bayes.sample_jointly`: the leaves of its
@@ -117,98 +119,84 @@ def chees_hmc(
     """
     value_and_gradient = jax.value_and_grad(log_density)
     adam = optax.adam(learning_rate, b1=0.0, b2=0.95)
-    collects, ends = windows(num_warmup)
+    learn = _learner(num_warmup, target, max_num_steps, mass, adam)
 
     def init(variables, key=None):
         if (chains := len(jax.tree.leaves(variables.params)[0])) < 2:
             raise ValueError(f"chains that learn from each other are two or more; got {chains}")
         one = jax.tree.map(lambda x: x[0], variables.params)
-        log_time = jnp.log(jnp.asarray(10 * initial, float))
-        tuning = Tuning(
-            start_search(initial),
-            log_time,
-            log_time,
-            adam.init(log_time),
-            mass.init(one),
-            mass.identity(one),
-        )
+        time = jnp.log(jnp.asarray(10 * initial, float))
+        of_mass = mass.init(one), mass.identity(one)
+        tuning = Tuning(start_search(initial), time, time, adam.init(time), *of_mass)
         start = jax.vmap(value_and_gradient)(variables.params)
         return CheesState(variables, *start, tuning, jnp.zeros([], int))
 
     def step(state, batch, key):
-        key_momentum, key_accept = jax.random.split(key)
         warm, tuning = state.count < num_warmup, state.tuning
-        chains = len(state.log_density)
         size = jnp.exp(jnp.where(warm, tuning.search.log_size, tuning.search.log_final))
         longest = jnp.exp(jnp.where(warm, tuning.log_time, tuning.log_time_mean))
-        part = van_der_corput(state.count)
-        num_steps = jnp.clip(jnp.ceil(part * longest / size), 1, max_num_steps).astype(int)
+        time = van_der_corput(state.count) * longest
+        num_steps = jnp.clip(jnp.ceil(time / size), 1, max_num_steps).astype(int)
 
-        def trajectory(key, position, density, gradient):
-            momentum = draw_momentum(key, position, tuning.inverse_mass)
-            end, turned, after, slope = leapfrog(
-                value_and_gradient,
-                position,
-                momentum,
-                size,
-                num_steps,
-                tuning.inverse_mass,
-                (density, gradient),
+        def trajectory(key, position, *start):
+            mass, density = tuning.inverse_mass, start[0]
+            momentum = draw_momentum(key, position, mass)
+            end, turned, *rest = leapfrog(
+                value_and_gradient, position, momentum, size, num_steps, mass, start
             )
-            energies = (
-                kinetic_energy(momentum, tuning.inverse_mass) - density,
-                kinetic_energy(turned, tuning.inverse_mass) - after,
-            )
-            return (end, after, slope), turned, *energies
+            before, after = kinetic_energy(momentum, mass), kinetic_energy(turned, mass)
+            return (end, *rest), turned, before - density, after - rest[0]
 
-        position, buffers = state.variables
+        chains, (position, buffers) = len(state.log_density), state.variables
+        key_momentum, key_accept = (jax.random.split(k, chains) for k in jax.random.split(key))
         here = position, state.log_density, state.gradient
-        there, momentum, before, after = jax.vmap(trajectory)(
-            jax.random.split(key_momentum, chains), *here
-        )
-        (kept, *rest), info = jax.vmap(accept)(
-            jax.random.split(key_accept, chains), before - after, there, here
-        )
-        slope = length_slope(position, there[0], momentum, info["acceptance"], tuning.inverse_mass)
-        tuned = learn(tuning, state.count, kept, info["acceptance"], part * longest * slope)
-        state = CheesState(
-            Variables(kept, buffers), *rest, where(warm, tuned, tuning), state.count + 1
-        )
+        there, momentum, before, after = jax.vmap(trajectory)(key_momentum, *here)
+        (kept, *rest), info = jax.vmap(accept)(key_accept, before - after, there, here)
+
+        weights = info["acceptance"]
+        slope = time * length_slope(position, there[0], momentum, weights, tuning.inverse_mass)
+        tuned = where(warm, learn(tuning, state.count, kept, weights, slope), tuning)
+        state = CheesState(Variables(kept, buffers), *rest, tuned, state.count + 1)
         return state, info | {
             "energy": jnp.where(info["accepted"] > 0, after, before),
             "energy_error": after - before,
-            "diverged": (~(after - before < 1000.0)).astype(float),
+            "diverged": (~(after - before < max_energy_error)).astype(float),
             "step_size": jnp.full(chains, size),
             "num_steps": jnp.full(chains, num_steps),
         }
 
+    return Algorithm(init, step)
+
+
+def _learner(num_warmup, target, max_num_steps, mass, adam):
+    """(tuning, steps made, positions, acceptances, slope in log time) -> tuning."""
+    collects, ends = windows(num_warmup)
+
     def learn(tuning, count, positions, acceptance, slope):
         harmonic = 1 / jnp.mean(1 / jnp.maximum(acceptance, 1e-4))
         search = dual_averaging(tuning.search, harmonic, target=target)
-        slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
         change, optimizer = adam.update(-slope, tuning.optimizer)
         log_time = tuning.log_time + jnp.clip(change, -0.35, 0.35)
         log_time = jnp.minimum(log_time, search.log_size + jnp.log(float(max_num_steps)))
         weight = search.count**-0.75
         log_time_mean = weight * log_time + (1 - weight) * tuning.log_time_mean
 
+        def add(moments, position):
+            return mass.update(moments, position), None
+
         index = jnp.minimum(count, len(ends) - 1)
-        added, _ = jax.lax.scan(
-            lambda moments, position: (mass.update(moments, position), None),
-            tuning.moments,
-            positions,
-        )
+        added, _ = jax.lax.scan(add, tuning.moments, positions)
         moments = where(jnp.asarray(collects)[index], added, tuning.moments)
         ended = jnp.asarray(ends)[index]
         inverse_mass = where(ended, mass.inverse_mass(moments), tuning.inverse_mass)
         moments = where(ended, mass.init(moments.mean), moments)
         search = where(ended, start_search(jnp.exp(search.log_final)), search)
-        anew = jnp.log(jnp.pi / 2), jnp.log(jnp.pi / 2), adam.init(log_time)
         first = ended & (count == np.argmax(ends))
+        anew = jnp.log(jnp.pi / 2), jnp.log(jnp.pi / 2), adam.init(log_time)
         time = where(first, anew, (log_time, log_time_mean, optimizer))
         return Tuning(search, *time, moments, inverse_mass)
 
-    return Algorithm(init, step)
+    return learn
 
 
 def length_slope(
@@ -247,7 +235,8 @@ def length_slope(
     usable = jnp.isfinite(slopes)
     weights = jnp.where(usable, acceptance, 0.0)
     total = jnp.sum(jnp.where(usable, weights * slopes, 0.0))
-    return total / jnp.maximum(weights.sum(), 1e-10)
+    slope = total / jnp.maximum(weights.sum(), 1e-10)
+    return jnp.where(jnp.isfinite(slope), slope, 0.0)
 
 
 def van_der_corput(index: jax.Array) -> jax.Array:
