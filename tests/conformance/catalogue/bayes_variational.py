@@ -4,11 +4,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from numpyro import distributions as dist
+from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer.autoguide import AutoNormal
 
 from jdl.bayes.bayes_by_backprop import bayes_by_backprop, counted, geometric, variational
+from jdl.bayes.densities import numpyro_model
 from jdl.bayes.elbo import leave_one_out, score_function
 from jdl.bayes.families import mean_field
 from jdl.bayes.likelihoods import gaussian
+from jdl.bayes.svi import from_svi
 from jdl.core import Variables
 from jdl.models.convnets import lenet5
 from jdl.models.mlp import mlp
@@ -40,6 +44,13 @@ def _bayes_by_backprop():
     return descent(gradient(loss), optax.sgd(0.01)), start
 
 
+def _svi():
+    sites = numpyro_model(NETWORK, dist.Normal(0.0, 1.0), gaussian(0.3))
+    batch = INPUTS, TARGETS
+    svi = SVI(sites, AutoNormal(sites), optax.sgd(1e-3), Trace_ELBO())
+    return from_svi(svi, batch), Variables({})
+
+
 MODELS = {
     "jdl.bayes.bayes_by_backprop.variational": ModelCase(
         partial(variational, NETWORK), (INPUTS,), half=False
@@ -58,6 +69,9 @@ MODELS = {
 
 ALGORITHMS = {
     "jdl.bayes.elbo.score_function": AlgorithmCase(_score_function, INPUTS),
+    "jdl.bayes.svi.from_svi": AlgorithmCase(
+        _svi, (INPUTS, TARGETS), keys_followed=False
+    ),  # NumPyro's state has a field for a key, never used again
     "jdl.train.descent.descent (Bayes by backprop)": AlgorithmCase(
         _bayes_by_backprop, (INPUTS, TARGETS)
     ),
