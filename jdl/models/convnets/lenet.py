@@ -32,6 +32,7 @@ def lenet5(
     *,
     conv: Callable = nnx.Conv,
     linear: Callable = nnx.Linear,
+    dropout_rate: float = 0.0,
 ) -> Model:
     """LeNet-5 for 32 x 32 grey images.
 
@@ -43,6 +44,7 @@ def lenet5(
         conv: class of the convolutions; those of `jdl.nn.variational_layers`, such as
             `FlipoutConv`, with their `linear` make a Bayesian network.
         linear: class of the layers after them.
+        dropout_rate: probability of dropping a unit of the two hidden dense layers while training.
 
     Returns:
         A Model: images [B, 32, 32, 1] -> logits [B, num_classes].
@@ -56,13 +58,15 @@ def lenet5(
     """
     dtypes = {"dtype": dtype, "param_dtype": param_dtype}
     classes = conv, linear
-    return functional(lambda rngs: LeNet5(num_classes, activation, classes, dtypes, rngs=rngs))
+    return functional(
+        lambda rngs: LeNet5(num_classes, activation, classes, dropout_rate, dtypes, rngs=rngs)
+    )
 
 
 class LeNet5(nnx.Module):
     """The network of `lenet5`."""
 
-    def __init__(self, num_classes, activation, classes, dtypes, *, rngs):
+    def __init__(self, num_classes, activation, classes, dropout_rate, dtypes, *, rngs):
         conv, linear = classes
         self.activation = activation
         self.conv1 = conv(1, 6, (5, 5), padding="VALID", **dtypes, rngs=rngs)
@@ -70,6 +74,7 @@ class LeNet5(nnx.Module):
         self.dense1 = linear(400, 120, **dtypes, rngs=rngs)  # 400 = 16 * 5 * 5
         self.dense2 = linear(120, 84, **dtypes, rngs=rngs)
         self.head = linear(84, num_classes, **dtypes, rngs=rngs)
+        self.dropout = nnx.Dropout(dropout_rate)
 
     def __call__(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Images [B, 32, 32, 1] -> logits [B, num_classes]."""
@@ -82,6 +87,6 @@ class LeNet5(nnx.Module):
         x = nnx.avg_pool(self.activation(called(self.conv1, images, rngs)), (2, 2), (2, 2))
         x = nnx.avg_pool(self.activation(called(self.conv2, x, rngs)), (2, 2), (2, 2))
         x = x.reshape(x.shape[0], 400)
-        x = self.activation(called(self.dense1, x, rngs))
-        x = self.activation(called(self.dense2, x, rngs))
+        x = self.dropout(self.activation(called(self.dense1, x, rngs)), rngs=rngs)
+        x = self.dropout(self.activation(called(self.dense2, x, rngs)), rngs=rngs)
         return called(self.head, x, rngs)

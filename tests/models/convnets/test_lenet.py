@@ -26,6 +26,26 @@ def test_forward_pass_equals_numpy(key):
     )
 
 
+def test_dropout_masks_the_dense_layers_and_leaves_params_and_evaluation_alone(key):
+    plain, dropping = convnets.lenet5(), convnets.lenet5(dropout_rate=0.5)
+    variables = plain.init(key)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, variables, dropping.init(key)))
+    images = jax.random.normal(jax.random.key(1), [2, 32, 32, 1])
+    logits, _ = plain.apply(variables, images)
+    np.testing.assert_array_equal(dropping.apply(variables, images)[0], logits)
+    np.testing.assert_array_equal(plain.apply(variables, images, key=key, train=True)[0], logits)
+
+    # With a head that passes on the 84 units, zeros are dropped units.
+    wide = convnets.lenet5(84, dropout_rate=0.5)
+    head = {"kernel": jnp.eye(84), "bias": jnp.zeros(84)}
+    variables = variables._replace(params={**variables.params, "head": head})
+    units, _ = wide.apply(variables, images, key=key, train=True)
+    kept = np.asarray(units != 0)
+    assert 50 < kept.sum() < 118  # of 168, half: 84, 5 deviations of 6.5
+    others, _ = wide.apply(variables, images, key=jax.random.key(2), train=True)
+    assert not np.array_equal(kept, np.asarray(others != 0))
+
+
 def test_wrong_size_says_what_to_do():
     model = convnets.lenet5()
     with pytest.raises(ValueError, match="pad 28 x 28"):
