@@ -123,7 +123,7 @@ def uncertainty_split(
     """
     total = aleatoric + epistemic
     figure, (above, below) = canvas(8, 6, 2, 1)
-    above.scatter(*data, s=10, color="#777777", linewidths=0, label="data", zorder=4)
+    above.scatter(*data, s=14, color="#333333", linewidths=0, label="data", zorder=4)
     for variance, colour, alpha, label in [
         (total, COLOURS[5], 0.3, "2 sigma, total"),
         (epistemic, COLOURS[0], 0.4, "2 sigma, epistemic"),
