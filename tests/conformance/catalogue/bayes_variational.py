@@ -13,6 +13,7 @@ from jdl.bayes.elbo import leave_one_out, score_function
 from jdl.bayes.families import mean_field
 from jdl.bayes.likelihoods import gaussian
 from jdl.bayes.svi import from_svi
+from jdl.bayes.variational_em import MixturePrior, mixture_posterior, variational_mixture
 from jdl.core import Variables
 from jdl.models.convnets import lenet5
 from jdl.models.mlp import mlp
@@ -51,6 +52,12 @@ def _svi():
     return from_svi(svi, batch), Variables({})
 
 
+def _mixture():
+    prior = MixturePrior(0.5, jnp.zeros(3), 0.3, 4.0, jnp.eye(3))
+    guess = jax.nn.softmax(jax.random.normal(jax.random.key(2), [4, 2]))
+    return variational_mixture(prior), Variables(mixture_posterior(prior, INPUTS, guess))
+
+
 MODELS = {
     "jdl.bayes.bayes_by_backprop.variational": ModelCase(
         partial(variational, NETWORK), (INPUTS,), half=False
@@ -72,6 +79,7 @@ ALGORITHMS = {
     "jdl.bayes.svi.from_svi": AlgorithmCase(
         _svi, (INPUTS, TARGETS), keys_followed=False
     ),  # NumPyro's state has a field for a key, never used again
+    "jdl.bayes.variational_em.variational_mixture": AlgorithmCase(_mixture, INPUTS),
     "jdl.train.descent.descent (Bayes by backprop)": AlgorithmCase(
         _bayes_by_backprop, (INPUTS, TARGETS)
     ),
