@@ -204,7 +204,7 @@ def soft_absolute(x: jax.Array, floor: float) -> jax.Array:
     Returns:
         An array like x; from 3 * floor on it is |x| to half a percent.
 
-    Source: Betancourt 2013, eq. 6, with floor = 1 / alpha.
+    Source: Betancourt 2013, SoftAbs with floor = 1 / alpha.
     """
     x = jnp.maximum(jnp.abs(x), 1e-4 * floor)  # at 0 the quotient is 0 / 0
     return x / jnp.tanh(x / floor)

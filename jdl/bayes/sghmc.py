@@ -10,8 +10,9 @@ Source: Chen, Fox and Guestrin 2014, algorithm 2 in the variables of eq. 15: e i
 friction their alpha = eps C / M, noise_estimate their beta = eps B / M. A gradient whose noise has
 variance s^2 in each entry brings variance e^2 s^2 to the velocity, so that the right
 noise_estimate is e s^2 / 2; 0, the usual choice, takes the noise for small. Without friction the
-noise heats the draws without bound (their corollary 3.1). Departs from their algorithm in that the
-momentum is never drawn afresh; eq. 15 does not either.
+density would not be invariant (their corollary 3.1): the noise heats the draws. Departs from their
+algorithm in that the momentum is never drawn afresh; eq. 15 does not either. The gradient is taken
+after the move, as theirs; before it, as BlackJAX has it, is Euler's rule, which heats as well.
 """
 
 from typing import NamedTuple

@@ -3,8 +3,8 @@
 004, example 9.3.1: from (1.2, 2), with the book's constant 2.2625, gradient descent at 1e-3, a
 random walk of standard deviation 0.3, and one whose covariance is s^2 M, M the Hessian, s = 0.1.
 The book names no density; here it is exp(-L), and the numbers are medians of 2000 chains. (It has
-no finite mass: along w2 = 1 - 0.9/w1 the loss stays below 0.8, in a valley that narrows as 1/w1.
-So a walk is a search here, and no average over it means anything.)
+no finite mass: far out along w2 = 1 - 0.9/w1 the loss stays near 0.75, in a valley that narrows as
+1/w1 alone. So a walk is a search here, and no average over it means anything.)
 
 The book says that the random walk is slower than descent, but ends more than ten times lower after
 about 80 iterations, and that the Hessian reaches 10 about three times faster. Found:

@@ -119,7 +119,7 @@ def test_one_step_on_four_states_is_the_transition_matrix_by_enumeration():
         lambda x, key: jax.random.categorical(key, logs[x]).astype(x.dtype),
         lambda to, origin: logs[origin, to],
     )
-    count = 40000
+    count = 20000
 
     def after(origin, key):
         state = chain.step(chain.init(Variables(origin)), None, key)[0]
@@ -143,12 +143,12 @@ def gumbel(params):
 
 def drift(chain):
     """z of what a few steps change in the mean of some functions, started from exact draws."""
-    y = jnp.log(jax.random.exponential(jax.random.key(1), [20000, 2]))
+    y = jnp.log(jax.random.exponential(jax.random.key(1), [10000, 2]))
     start = y @ ROTATION.T
 
     def after(point, key):
         state = chain.init(Variables({"a": point[0], "b": point[1]}))
-        params = run(chain, state, None, key, length=3)[0].variables.params
+        params = run(chain, state, None, key, length=2)[0].variables.params
         return ROTATION.T @ jnp.stack([params["a"], params["b"]])
 
     end = jax.jit(jax.vmap(after))(start, jax.random.split(jax.random.key(2), len(start)))
@@ -186,7 +186,7 @@ def test_the_hessian_walk_leaves_a_density_of_changing_curvature_invariant():
     assert drift(hessian_metropolis(gumbel, 1.0, floor=0.1)).max() < 4.5
     # With the symmetric ratio, eq. 9.12 of 004, it does not.
     propose, _ = curved_proposal(gumbel, 1.0, 0.1)
-    assert drift(metropolis_hastings(gumbel, propose, lambda to, origin: 0.0)).max() > 30
+    assert drift(metropolis_hastings(gumbel, propose, lambda to, origin: 0.0)).max() > 15
 
 
 def test_the_hessian_walk_is_metropolis_hastings_with_its_proposal():

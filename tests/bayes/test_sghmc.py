@@ -11,7 +11,7 @@ from jdl.bayes.sghmc import sghmc
 from jdl.core import Variables
 from jdl.train import run
 
-CHAINS = 20000
+CHAINS = 8000
 
 
 def states(walk, start, batches, *, length=None, chains=CHAINS):
@@ -34,27 +34,35 @@ def lyapunov(size, curvature, friction, noise, estimate):
     return scipy.linalg.solve_discrete_lyapunov(matrix, np.diag([0.0, added]))
 
 
-@pytest.mark.parametrize(
-    "size, noise, estimate", [(0.05, 0.0, 0.0), (0.5, 0.0, 0.0), (0.1, 2.0, 0.0), (0.1, 2.0, 0.2)]
-)
-def test_the_covariance_with_the_velocity_is_that_of_the_linear_recursion(size, noise, estimate):
-    curvature, friction = 1.0, 0.3
-    walk = sghmc(
-        lambda x, batch: -0.5 * curvature * (x - batch) ** 2,
-        size,
-        friction=friction,
-        noise_estimate=estimate,
-    )
-    batches = noise / curvature * jax.random.normal(jax.random.key(1), [CHAINS, 150])
-    last, _ = states(walk, jnp.zeros([]), batches)
-    found = np.cov(np.stack([last.variables.params, last.velocity]))
-    exact = lyapunov(size, curvature, friction, noise, estimate)
-    spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / CHAINS)
-    assert np.all(np.abs(found - exact) < 4.5 * spread)
-    if noise and not estimate:  # unestimated noise of the gradient heats the draws
-        assert found[0, 0] > 1.5
-    elif size < 0.2:  # size noise^2 / 2 is the right estimate; 0 without noise
-        np.testing.assert_allclose(found[0, 0], 1 / curvature, rtol=0.08)
+def test_the_covariance_with_the_velocity_is_that_of_the_linear_recursion():
+    friction = 0.3
+    cases = np.array([(0.05, 0.0, 0.0), (0.5, 0.0, 0.0), (0.1, 2.0, 0.0), (0.1, 2.0, 0.2)])
+
+    def one(size, noise, estimate, batches, key):
+        walk = sghmc(
+            lambda x, batch: -0.5 * (x - noise * batch) ** 2,
+            size,
+            friction=friction,
+            noise_estimate=estimate,
+        )
+        state = run(walk, walk.init(Variables(jnp.zeros([]))), batches, key)[0]
+        return jnp.stack([state.variables.params, state.velocity])
+
+    def chain(batches, key):
+        columns = jnp.asarray(cases, jnp.float32).T
+        return jax.vmap(one, (0, 0, 0, None, 0))(*columns, batches, jax.random.split(key, 4))
+
+    batches = jax.random.normal(jax.random.key(1), [CHAINS, 150])
+    keys = jax.random.split(jax.random.key(0), CHAINS)
+    ends = np.asarray(jax.jit(jax.vmap(chain))(batches, keys))  # [chains, case, which]
+    found = [np.cov(ends[:, case].T) for case in range(4)]
+    for covariance, (size, noise, estimate) in zip(found, cases, strict=True):
+        exact = lyapunov(size, 1.0, friction, noise, estimate)
+        spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / CHAINS)
+        assert np.all(np.abs(covariance - exact) < 4.5 * spread)
+    variances = [covariance[0, 0] for covariance in found]
+    assert variances[2] > 1.5  # noise of the gradients heats the draws, unless it is estimated
+    np.testing.assert_allclose([variances[0], variances[3]], 1.0, rtol=0.1)  # size noise^2 / 2
 
 
 def test_one_step_equals_its_formula_in_numpy():
@@ -93,10 +101,10 @@ def test_a_mass_fitted_to_the_scales_draws_a_stretched_gaussian():
         return -0.5 * jnp.sum(units**2)
 
     walk = sghmc(density, 0.02, friction=0.2, inverse_mass={"x": jnp.asarray(scales) ** 2})
-    last, info = states(walk, {"x": jnp.asarray(mean, jnp.float32)}, None, length=300, chains=5000)
+    last, info = states(walk, {"x": jnp.asarray(mean, jnp.float32)}, None, length=200, chains=3000)
     units = (np.asarray(last.variables.params["x"]) - mean) / scales
-    assert np.all(np.abs(units.mean(0)) < 4.5 / np.sqrt(5000))
-    np.testing.assert_allclose(np.cov(units.T), np.eye(2), atol=0.08)
+    assert np.all(np.abs(units.mean(0)) < 4.5 / np.sqrt(3000))
+    np.testing.assert_allclose(np.cov(units.T), np.eye(2), atol=0.12)
     kinetic = lyapunov(0.02, 1.0, 0.2, 0.0, 0.0)[1, 1] / 0.02  # of two entries, each half of it
     np.testing.assert_allclose(info["kinetic"][:, -50:].mean(), kinetic, rtol=0.02)
     np.testing.assert_allclose(kinetic, 1 / (1 - 0.2 / 2), rtol=0.02)
@@ -105,8 +113,8 @@ def test_a_mass_fitted_to_the_scales_draws_a_stretched_gaussian():
 def test_less_noise_than_the_friction_asks_for_cools_the_draws():
     # An estimate where there is no noise of the gradient is a temperature of 1 - estimate/friction.
     walk = sghmc(lambda x, batch: -0.5 * x**2, 0.05, friction=0.2, noise_estimate=0.15)
-    last, _ = states(walk, jnp.zeros([]), None, length=200, chains=5000)
-    np.testing.assert_allclose(np.var(last.variables.params), 0.25, rtol=0.1)
+    last, _ = states(walk, jnp.zeros([]), None, length=150, chains=3000)
+    np.testing.assert_allclose(np.var(last.variables.params), 0.25, rtol=0.13)
 
 
 @pytest.mark.parametrize("friction, estimate", [(0.0, 0.0), (1.5, 0.0), (0.1, 0.2), (0.1, -0.1)])

@@ -11,7 +11,7 @@ from jdl.bayes.sgld import cosine_cycles, cyclical, psgld, sgld
 from jdl.core import Variables
 from jdl.train import run
 
-CHAINS = 20000
+CHAINS = 8000
 
 
 def ends(walk, start, batches, *, length=None, chains=CHAINS, seed=0):
@@ -31,20 +31,30 @@ def quadratic(curvature):
     return lambda x, batch: -0.5 * curvature * jnp.sum((x - batch) ** 2)
 
 
-@pytest.mark.parametrize(
-    "size, curvature, noise", [(0.02, 5.0, 0.0), (1.0, 1.0, 0.0), (1.0, 1.0, 2.0), (0.3, 4.0, 3.0)]
-)
-def test_the_variance_is_that_of_the_linear_recursion(size, curvature, noise):
-    batches = noise / curvature * jax.random.normal(jax.random.key(1), [CHAINS, 80])
-    draws = ends(sgld(quadratic(curvature), size), jnp.zeros([]), batches)
-    exact = (1 + size * noise**2 / 4) / (1 - size * curvature / 4) / curvature
+def test_the_variance_is_that_of_the_linear_recursion():
+    sizes, curvatures, noises = np.array(
+        [(0.02, 5.0, 0.0), (1.0, 1.0, 0.0), (1.0, 1.0, 2.0), (0.3, 4.0, 3.0)]
+    ).T
+    batches = jax.random.normal(jax.random.key(1), [CHAINS, 80, 4])
+    batches *= jnp.asarray(noises / curvatures, jnp.float32)[None, None]
+
+    def one(batches, key):
+        def walk(size, curvature, batches, key):
+            own = sgld(quadratic(curvature), size)
+            return run(own, own.init(Variables(jnp.zeros([]))), batches, key)[0].variables.params
+
+        return jax.vmap(walk, (0, 0, 1, 0))(
+            jnp.asarray(sizes), jnp.asarray(curvatures), batches, jax.random.split(key, 4)
+        )
+
+    draws = np.asarray(jax.jit(jax.vmap(one))(batches, jax.random.split(jax.random.key(0), CHAINS)))
+    exact = (1 + sizes * noises**2 / 4) / (1 - sizes * curvatures / 4) / curvatures
     error = exact * np.sqrt(2 / CHAINS)
-    assert abs(draws.var() - exact) < 4.5 * error
-    assert abs(draws.mean()) < 4.5 * np.sqrt(exact / CHAINS)
-    if size * (curvature + noise**2) > 0.5:  # a large step, or noise, inflates
-        assert draws.var() - 1 / curvature > 20 * error
-    else:
-        np.testing.assert_allclose(draws.var(), 1 / curvature, rtol=0.06)
+    assert np.all(np.abs(draws.var(0) - exact) < 4.5 * error)
+    assert np.all(np.abs(draws.mean(0)) < 4.5 * np.sqrt(exact / CHAINS))
+    np.testing.assert_allclose(draws.var(0)[0], 1 / curvatures[0], rtol=0.08)
+    # A large step inflates, and so does noise of the gradients.
+    assert np.all((draws.var(0) - 1 / curvatures)[1:] > 10 * error[1:])
 
 
 def test_a_correlated_gaussian_at_small_steps():
@@ -55,7 +65,7 @@ def test_a_correlated_gaussian_at_small_steps():
         move = x - jnp.asarray(mean, jnp.float32)
         return -0.5 * move @ jnp.asarray(precision, jnp.float32) @ move
 
-    draws = ends(sgld(log_density, size), jnp.zeros(2), None, length=400)
+    draws = ends(sgld(log_density, size), jnp.zeros(2), None, length=200)
     exact = np.linalg.inv(precision @ (np.eye(2) - size / 4 * precision))
     spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / CHAINS)
     assert np.all(np.abs(np.cov(draws.T) - exact) < 4.5 * spread)
@@ -65,7 +75,7 @@ def test_a_correlated_gaussian_at_small_steps():
 
 def test_at_temperature_zero_it_is_stochastic_gradient_ascent_at_half_the_step():
     schedule = optax.exponential_decay(0.2, 1, 0.9)
-    batches = jax.random.normal(jax.random.key(0), [20, 3])
+    batches = jax.random.normal(jax.random.key(0), [6, 3])
     start = {"a": jnp.array([2.0, -1.0]), "b": jnp.array(0.5)}
 
     def density(params, batch):
@@ -75,16 +85,17 @@ def test_at_temperature_zero_it_is_stochastic_gradient_ascent_at_half_the_step()
     state, info = run(walk, walk.init(Variables(start)), batches, jax.random.key(0))
     optimizer = optax.sgd(lambda count: schedule(count) / 2)
     params, rest = start, optimizer.init(start)
+    slope = jax.jit(jax.grad(lambda params, batch: -density(params, batch)))
     for batch in batches:
-        gradient = jax.grad(lambda p, batch=batch: -density(p, batch))(params)
+        gradient = slope(params, batch)
         updates, rest = optimizer.update(gradient, rest)
         params = optax.apply_updates(params, updates)
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), state.variables.params, params
     )
-    np.testing.assert_allclose(info["step_size"], 0.2 * 0.9 ** np.arange(20), rtol=1e-5)
+    np.testing.assert_allclose(info["step_size"], 0.2 * 0.9 ** np.arange(6), rtol=1e-5)
     np.testing.assert_allclose(info["log_density"][0], density(start, batches[0]), rtol=1e-6)
-    assert state.count == 20
+    assert state.count == 6
 
 
 def test_steps_that_shrink_take_the_bias_away():
@@ -98,10 +109,10 @@ def test_steps_that_shrink_take_the_bias_away():
     sizes = np.array([float(s) for s in (1.0 * (1 + np.arange(4000)) ** -0.6)])
     assert abs(variance(sizes) - 1) < 0.02 < 0.5 < variance(np.ones(200)) - 1
     walk = sgld(quadratic(1.0), lambda count: (1.0 + count) ** -0.6)
-    batches = 2.0 * jax.random.normal(jax.random.key(1), [4000, 300])
-    draws = ends(walk, jnp.zeros([]), batches, chains=4000)
-    exact = variance(sizes[:300])
-    assert abs(draws.var() - exact) < 4.5 * exact * np.sqrt(2 / 4000)
+    batches = 2.0 * jax.random.normal(jax.random.key(1), [2000, 200])
+    draws = ends(walk, jnp.zeros([]), batches, chains=2000)
+    exact = variance(sizes[:200])
+    assert abs(draws.var() - exact) < 4.5 * exact * np.sqrt(2 / 2000)
 
 
 def test_psgld_equals_its_formula_in_numpy():
@@ -136,13 +147,13 @@ def test_psgld_draws_a_stretched_gaussian_if_its_memory_is_long():
     def density(x, batch):
         return -0.5 * jnp.sum((x / jnp.asarray(scales, jnp.float32)) ** 2)
 
-    def spread(decay):
+    def spread(decay, length):
         walk = psgld(density, 0.1, decay=decay)
-        draws = ends(walk, jnp.asarray(scales, jnp.float32), None, length=1500, chains=2000)
+        draws = ends(walk, jnp.asarray(scales, jnp.float32), None, length=length, chains=1500)
         return draws.std(0) / scales
 
-    np.testing.assert_allclose(spread(0.998), 1.0, atol=0.06)
-    assert np.abs(spread(0.0) - 1).min() > 0.2  # without one, the missing Gamma is not small
+    np.testing.assert_allclose(spread(0.998, 800), 1.0, atol=0.06)
+    assert np.abs(spread(0.0, 200) - 1).min() > 0.2  # without one, the missing Gamma is not small
 
 
 def test_variances_of_a_cycle_are_those_of_the_recursion():
