@@ -1,6 +1,7 @@
 """Data sets, splits and batches."""
 
 from jdl.data.augmentation import random_zoom_and_shift as random_zoom_and_shift
+from jdl.data.augmentation import rotated as rotated
 from jdl.data.batches import minibatches as minibatches
 from jdl.data.batches import size_of as size_of
 from jdl.data.bundled import ClassTable as ClassTable
@@ -13,6 +14,7 @@ from jdl.data.bundled import digits as digits
 from jdl.data.bundled import iris as iris
 from jdl.data.bundled import photographs as photographs
 from jdl.data.bundled import wine as wine
+from jdl.data.letters import letters as letters
 from jdl.data.splits import Folds as Folds
 from jdl.data.splits import Split as Split
 from jdl.data.splits import forward_chaining as forward_chaining

@@ -1,5 +1,13 @@
 """What is measured."""
 
+from jdl.metrics.calibration import Reliability as Reliability
+from jdl.metrics.calibration import central_coverage as central_coverage
+from jdl.metrics.calibration import equal_mass_edges as equal_mass_edges
+from jdl.metrics.calibration import expected_calibration_error as expected_calibration_error
+from jdl.metrics.calibration import maximum_calibration_error as maximum_calibration_error
+from jdl.metrics.calibration import reliability as reliability
+from jdl.metrics.calibration import temperature as temperature
+from jdl.metrics.calibration import top_label as top_label
 from jdl.metrics.capacity import linearly_separable as linearly_separable
 from jdl.metrics.capacity import separable_fraction as separable_fraction
 from jdl.metrics.capacity import separable_labelings as separable_labelings
@@ -13,8 +21,27 @@ from jdl.metrics.classification import recall as recall
 from jdl.metrics.classification import specificity as specificity
 from jdl.metrics.classification import top_k_accuracy as top_k_accuracy
 from jdl.metrics.classification import weighted_average as weighted_average
+from jdl.metrics.conformal import aps_scores as aps_scores
+from jdl.metrics.conformal import class_quantiles as class_quantiles
+from jdl.metrics.conformal import conformal_quantile as conformal_quantile
+from jdl.metrics.conformal import lac_scores as lac_scores
+from jdl.metrics.conformal import quantile_interval as quantile_interval
+from jdl.metrics.conformal import quantile_scores as quantile_scores
+from jdl.metrics.conformal import residual_interval as residual_interval
+from jdl.metrics.conformal import residual_scores as residual_scores
 from jdl.metrics.generation import ModeCoverage as ModeCoverage
 from jdl.metrics.generation import mode_coverage as mode_coverage
 from jdl.metrics.likelihood import pseudo_log_likelihood as pseudo_log_likelihood
+from jdl.metrics.ranking import RocCurve as RocCurve
+from jdl.metrics.ranking import auroc as auroc
+from jdl.metrics.ranking import average_precision as average_precision
+from jdl.metrics.ranking import fpr_at_tpr as fpr_at_tpr
+from jdl.metrics.ranking import roc_curve as roc_curve
+from jdl.metrics.scoring import BrierParts as BrierParts
+from jdl.metrics.scoring import brier_decomposition as brier_decomposition
+from jdl.metrics.scoring import brier_score as brier_score
+from jdl.metrics.scoring import crps_ensemble as crps_ensemble
+from jdl.metrics.scoring import crps_normal as crps_normal
+from jdl.metrics.scoring import negative_log_likelihood as negative_log_likelihood
 from jdl.metrics.separability import Separator as Separator
 from jdl.metrics.separability import widest_separator as widest_separator
