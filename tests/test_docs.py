@@ -48,8 +48,10 @@ def test_the_example_of_the_readme_learns_and_knows_where_it_does_not_know():
         at = jnp.array([[-0.6], [0.0], [0.6]])
         apply = jax.vmap(lambda params: found["model"].apply(Variables(params), at)[0][:, 0])
         truth = jnp.sin(4 * at[:, 0])
-        ten, draws = apply(found["ten"].best.params), apply(found["draws"])
-    assert ten.shape == (10, 3) and draws.shape == (1000, 3)
+        ten, draws = apply(found["ten"].best.params), jax.vmap(apply)(found["sampled"].draws)
+    assert ten.shape == (10, 3) and draws.shape == (4, 300, 3)
+    assert found["sampled"].diagnosis.functions.r_hat < 1.05
+    draws = draws.reshape(-1, 3)
     assert jnp.abs(ten.mean(0) - truth).max() < 0.1  # the standard deviation of the noise
     # Of the network the residual holds the noise, 0.01, less what 49 weights take up of it.
     assert 0.005 < found["one"].history["loss"][-1] < 0.015
