@@ -20,6 +20,7 @@ mean at 1 to 8 % of the test points. Outside the band of f is 12 to 20 times as 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +29,14 @@ import optax
 from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
-from jdl.bayes import effective_sample_size, hmc, r_hat, tuned_step_size
-from jdl.bayes.densities import log_posterior
+from jdl.bayes import adaptive_hmc, bulk_ess, posterior, rank_r_hat, sample
+from jdl.bayes.densities import Posterior
 from jdl.bayes.likelihoods import gaussian
-from jdl.core import Model, Variables
-from jdl.models.mlp import mlp
+from jdl.core import Tree, Variables
+from jdl.models.column_mlp import column_mlp
 from jdl.plot.bayes import chain_diagnostics, predictive_band
 from jdl.recipes.report import Report
-from jdl.train import descent, gradient
+from jdl.train import descent, ensemble, gradient
 from jdl.train.run import run as scan
 
 LEFT, RIGHT, TESTED = (-0.2, 0.2), (0.6, 1.0), (-0.5, 1.2)
@@ -52,7 +53,9 @@ class Settings:
     noise_std: float = 0.3
     """Standard deviation of the noise, known to the likelihood."""
     hidden: int = 5
-    """Hidden units."""
+    """Units of a hidden layer."""
+    hidden_layers: int = 1
+    """Hidden layers."""
     prior_variance: float = 10.0
     """Variance of the normal prior of each weight."""
     chains: int = 4
@@ -60,7 +63,7 @@ class Settings:
     descent_steps: int = 3000
     """Steps of Adam that take each chain to a maximum of the posterior."""
     warmup: int = 300
-    """Draws that tune the step size."""
+    """Draws that tune step size and mass."""
     draws: int = 700
     """Draws kept of each chain."""
     leapfrogs: int = 1000
@@ -69,47 +72,57 @@ class Settings:
 
 def run(settings: Settings, key: jax.Array) -> Report:
     """Draws from the posterior and measures what its predictions are worth."""
-    key_left, key_right, key_test, key_chains = jax.random.split(key, 4)
+    key_left, key_right, key_test, key_starts, key_chains = jax.random.split(key, 5)
     left = observed(key_left, LEFT, settings.points, settings.noise_std)
     right = observed(key_right, RIGHT, settings.points, settings.noise_std)
-    x, y = (jnp.concatenate(both) for both in zip(left, right, strict=True))
+    x, y = (jnp.concatenate(pair) for pair in zip(left, right, strict=True))
     test = observed(key_test, TESTED, settings.test_points, settings.noise_std)
+    grid = jnp.linspace(*TESTED, 171)
 
-    model = in_columns(mlp([1, settings.hidden, 1], jnp.tanh), jnp.tanh)
-    _, unravel = ravel_pytree(model.init(jax.random.key(0)).params)
-    prior = dist.Normal(0.0, settings.prior_variance**0.5)
-    density = log_posterior(model, prior, gaussian(settings.noise_std))
+    model = column_mlp([1, *[settings.hidden] * settings.hidden_layers, 1], jnp.tanh)
+    goal = posterior(
+        model,
+        dist.Normal(0.0, settings.prior_variance**0.5),
+        gaussian(settings.noise_std),
+        (x[None], y[None]),
+        probe=grid[None],
+    )
+    sampled = sample(
+        goal,
+        partial(adaptive_hmc, num_steps=settings.leapfrogs),
+        key_chains,
+        chains=settings.chains,
+        warmup=settings.warmup,
+        draws=settings.draws,
+        starts=maxima(goal, settings, key_starts),
+    )
 
-    sample = chain(lambda weights: density(unravel(weights), (x[None], y[None])), settings)
-    starts = jax.random.normal(key_chains, [settings.chains, 3 * settings.hidden + 1])
-    keys = jax.random.split(jax.random.fold_in(key_chains, 1), settings.chains)
-    weights, log_densities, info = jax.jit(jax.vmap(sample))(starts, keys)
-
-    def predict(weights, x):
-        return model.apply(Variables(unravel(weights)), x[None])[0][0]
+    def predict(params, x):
+        return model.apply(Variables(params), x[None])[0][0]
 
     predict = jax.jit(jax.vmap(jax.vmap(predict, (0, None)), (0, None)))
-    grid = jnp.linspace(*TESTED, 171)
-    on_grid, on_test = np.asarray(predict(weights, grid)), np.asarray(predict(weights, test[0]))
+    on_grid = np.asarray(predict(sampled.draws, grid))
+    on_test = np.asarray(predict(sampled.draws, test[0]))
     metrics = {
-        "acceptance": float(info["acceptance"].mean()),
-        "divergences": int(info["diverged"].sum()),
-        "r_hat": float(r_hat(on_grid).max()),
-        "effective_draws": float(effective_sample_size(on_grid).min()),
+        "acceptance": float(sampled.info["acceptance"].mean()),
+        "divergences": sampled.diagnosis.divergences,
+        "r_hat": sampled.diagnosis.functions.r_hat,
+        "effective_draws": sampled.diagnosis.functions.bulk_ess,
         "draws": settings.chains * settings.draws,
     } | worth(on_test.reshape(-1, settings.test_points), *test, settings.noise_std)
+    shape = "-".join(map(str, [1, *[settings.hidden] * settings.hidden_layers, 1]))
     band = predictive_band(
         np.asarray(grid),
         on_grid.reshape(-1, len(grid)),
         settings.noise_std,
         data=(np.asarray(x), np.asarray(y)),
         target=np.asarray(target(grid)),
-        title=f"Posterior of a 1-{settings.hidden}-1 network by HMC",
+        title=f"Posterior of a {shape} network by HMC",
     )
-    chains = chain_diagnostics(
-        np.asarray(grid), r_hat(on_grid), effective_sample_size(on_grid), np.asarray(log_densities)
-    )
-    return Report(metrics, {"predictive": band, "chains": chains}, table(metrics))
+    densities = np.asarray(jax.jit(jax.vmap(jax.vmap(goal.log_density)))(sampled.draws))
+    chains = chain_diagnostics(np.asarray(grid), rank_r_hat(on_grid), bulk_ess(on_grid), densities)
+    text = f"{table(metrics)}\n\n{sampled.diagnosis}"
+    return Report(metrics, {"predictive": band, "chains": chains}, text)
 
 
 def target(x: jax.Array) -> jax.Array:
@@ -126,51 +139,18 @@ def observed(
     return x, target(x) + noise_std * jax.random.normal(key_noise, [points])
 
 
-def in_columns(model: Model, activation) -> Model:
-    """The same MLP on inputs [D, N], one example a column.
-
-    XLA on a CPU vectorises the last axis: with the examples there a gradient of a network of five
-    hidden units is three times faster than with the features there.
-    """
-
-    def apply(variables, x, *, key=None, train=False):
-        layers = [
-            variables.params["layers"][str(i)] for i in range(len(variables.params["layers"]))
-        ]
-        for layer in layers[:-1]:
-            x = activation(layer["kernel"].T @ x + layer["bias"][:, None])
-        return layers[-1]["kernel"].T @ x + layers[-1]["bias"][:, None], variables.buffers
-
-    return Model(model.init, apply)
-
-
-def chain(log_density, settings: Settings):
-    """Makes (start, key) -> (draws, log densities, info): up to a maximum, tuning, sampling."""
+def maxima(goal: Posterior, settings: Settings, key: jax.Array) -> Tree:
+    """Where Adam takes each chain from a draw of N(0, 1) for each weight, [chains, ...]."""
+    vector, unravel = ravel_pytree(goal.init(key))
 
     def objective(weights, buffers, batch, key):
-        return -log_density(weights) / (2 * settings.points), (buffers, {})
+        return -goal.log_density(unravel(weights)) / (2 * settings.points), (buffers, {})
 
-    def sampler(step_size):
-        return hmc(log_density, step_size, settings.leapfrogs, jitter=0.2)
-
-    def sample(start, key):
-        key_climb, key_tune, key_draw = jax.random.split(key, 3)
-        climb = descent(gradient(objective), optax.adam(0.02))
-        state = climb.init(Variables(start))
-        state, _ = scan(climb, state, None, key_climb, length=settings.descent_steps)
-        step_size, state = tuned_step_size(
-            sampler, state.variables, key_tune, length=settings.warmup, initial=1e-3
-        )
-        return scan(
-            sampler(step_size),
-            state,
-            None,
-            key_draw,
-            length=settings.draws,
-            keep=lambda state, info: (state.variables.params, state.log_density, info),
-        )[1]
-
-    return sample
+    climb = ensemble(descent(gradient(objective), optax.adam(0.02)))
+    state = climb.init(Variables(jax.random.normal(key, [settings.chains, vector.size])))
+    key = jax.random.fold_in(key, 1)
+    state, _ = jax.jit(lambda s: scan(climb, s, None, key, length=settings.descent_steps))(state)
+    return jax.vmap(unravel)(state.variables.params)
 
 
 def worth(draws: np.ndarray, x: jax.Array, y: jax.Array, noise_std: float) -> dict[str, float]:
