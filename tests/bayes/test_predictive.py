@@ -9,7 +9,7 @@ import scipy.optimize
 import scipy.stats
 from numpyro import distributions as dist
 
-from jdl.bayes import predictive as ours
+from jdl import bayes as ours
 from jdl.bayes.likelihoods import bernoulli, categorical, gaussian, heteroscedastic, poisson
 from jdl.core import Variables
 from jdl.models.mlp import mlp
