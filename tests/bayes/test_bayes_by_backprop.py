@@ -9,7 +9,15 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
-from jdl.bayes import bayes_by_backprop as bbb
+from jdl.bayes.bayes_by_backprop import (
+    bayes_by_backprop,
+    counted,
+    geometric,
+    hand_derived_updates,
+    layered_elbo,
+    uniform,
+    variational,
+)
 from jdl.bayes.densities import log_posterior
 from jdl.bayes.families import mean_field, normal_noise, reparameterized
 from jdl.bayes.likelihoods import categorical, gaussian
@@ -30,7 +38,7 @@ PRIORS = {"normal": dist.Normal(0.2, 1.5), "mixture": scale_mixture(0.25, 1.0, 0
 
 @pytest.fixture(scope="module")
 def params():
-    start = bbb.variational(NETWORK, 0.3).init(jax.random.key(0)).params
+    start = variational(NETWORK, 0.3).init(jax.random.key(0)).params
     rho = jax.tree.map(lambda x: x + jnp.linspace(-1, 1, x.size).reshape(x.shape), start["rho"])
     return start | {"rho": rho}
 
@@ -47,7 +55,7 @@ def test_hand_derived_updates_are_the_gradient_of_f(prior, params):
 
     @jax.jit
     def both(params):
-        by_hand = bbb.hand_derived_updates(lambda theta: joint(theta, BATCH), params, noise)
+        by_hand = hand_derived_updates(lambda theta: joint(theta, BATCH), params, noise)
         return by_hand, jax.grad(f)(params)
 
     by_hand, by_autodiff = both(params)
@@ -63,7 +71,7 @@ def test_hand_derived_updates_are_the_gradient_of_f(prior, params):
 @pytest.mark.parametrize("prior", PRIORS)
 def test_the_objective_is_f_for_each_example(prior, params):
     """With the complexity sampled it is f / N at the weights that were drawn."""
-    loss = bbb.bayes_by_backprop(NETWORK, PRIORS[prior], gaussian(0.4), 8, sampled_kl=True)
+    loss = bayes_by_backprop(NETWORK, PRIORS[prior], gaussian(0.4), 8, sampled_kl=True)
     joint = log_posterior(NETWORK, PRIORS[prior], gaussian(0.4))
     (found, info), (seen, theta) = jax.jit(lambda p, k: (_loss(loss, p, k), _drawn(p, k)))(
         params, jax.random.key(3)
@@ -87,7 +95,7 @@ def _drawn(params, key):
 
 def test_the_closed_kl_is_the_mean_of_the_sampled_one(params):
     closed, sampled = (
-        bbb.bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, sampled_kl=kind)
+        bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, sampled_kl=kind)
         for kind in (False, True)
     )
     keys = jax.random.split(jax.random.key(0), 4000)
@@ -101,21 +109,21 @@ def test_the_closed_kl_is_the_mean_of_the_sampled_one(params):
     np.testing.assert_allclose(exact, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("weights", [bbb.uniform, bbb.geometric])
+@pytest.mark.parametrize("weights", [uniform, geometric])
 @pytest.mark.parametrize("num_batches", [1, 5, 200])
 def test_the_weights_of_an_epoch_sum_to_one(weights, num_batches):
     values = np.array([float(weights(jnp.int32(i), num_batches)) for i in range(num_batches)])
     np.testing.assert_allclose(values.sum(), 1.0, rtol=1e-5)
-    if weights is bbb.geometric and num_batches == 5:
+    if weights is geometric and num_batches == 5:
         np.testing.assert_allclose(values, np.array([16, 8, 4, 2, 1]) / 31, rtol=1e-6)
         np.testing.assert_allclose(weights(jnp.int32(7), 5), 4 / 31, rtol=1e-6)
 
 
 def test_mini_batches_of_an_epoch_have_the_whole_complexity(params):
     """Summed over an epoch, losses times examples are KL - log likelihood (Blundell, eq. 9)."""
-    options = {"num_batches": 4, "complexity": bbb.geometric}
-    loss = jax.jit(bbb.bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, **options))
-    variables = bbb.counted(Variables(params))
+    options = {"num_batches": 4, "complexity": geometric}
+    loss = jax.jit(bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, **options))
+    variables = counted(Variables(params))
     buffers, kl, nll, total = variables.buffers, [], 0.0, 0.0
     for i in range(4):
         part = INPUTS[2 * i : 2 * i + 2], TARGETS[2 * i : 2 * i + 2]
@@ -137,10 +145,10 @@ def test_it_finds_the_mean_field_posterior_of_a_linear_model():
     mean = np.linalg.solve(precision, features.T @ targets / 0.25)
     batch = jnp.asarray(inputs, jnp.float32), jnp.asarray(targets[:, None], jnp.float32)
     model = mlp([2, 1])
-    loss = bbb.bayes_by_backprop(model, dist.Normal(0.0, 2.0), gaussian(0.5), 20, num_draws=8)
+    loss = bayes_by_backprop(model, dist.Normal(0.0, 2.0), gaussian(0.5), 20, num_draws=8)
     optimizer = optax.adam(optax.exponential_decay(0.05, 300, 0.3))
     algorithm = descent(gradient(lambda p, b, _, k: loss(p, b, batch, k)), optimizer)
-    state = algorithm.init(bbb.variational(model, 0.1).init(jax.random.key(0)))
+    state = algorithm.init(variational(model, 0.1).init(jax.random.key(0)))
     state, _ = jax.jit(lambda s, k: run(algorithm, s, None, k, length=1500))(
         state, jax.random.key(1)
     )
@@ -151,7 +159,7 @@ def test_it_finds_the_mean_field_posterior_of_a_linear_model():
 
 
 def test_variational_draws_in_training_and_takes_the_means_else(params):
-    model, variables = bbb.variational(NETWORK), Variables(params)
+    model, variables = variational(NETWORK), Variables(params)
     plain, _ = NETWORK.apply(Variables(params["mean"]), INPUTS)
     np.testing.assert_array_equal(model.apply(variables, INPUTS)[0], plain)
     keys = jax.random.split(jax.random.key(0), 3)
@@ -166,18 +174,18 @@ def test_variational_draws_in_training_and_takes_the_means_else(params):
 
 def test_a_model_with_batch_statistics_keeps_them():
     model = functional(lambda rngs: nnx.BatchNorm(2, rngs=rngs))
-    loss = bbb.bayes_by_backprop(model, PRIORS["normal"], gaussian(0.4), 8, num_draws=3)
-    params, buffers = bbb.variational(model).init(jax.random.key(0))
+    loss = bayes_by_backprop(model, PRIORS["normal"], gaussian(0.4), 8, num_draws=3)
+    params, buffers = variational(model).init(jax.random.key(0))
     _, (after, _) = jax.jit(loss)(params, buffers, (INPUTS, INPUTS), jax.random.key(0))
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, buffers)
     np.testing.assert_allclose(after["mean"], 0.01 * INPUTS.mean(0), rtol=1e-4)
 
 
 def test_fit_and_ensembles_take_it_unchanged():
-    loss = bbb.bayes_by_backprop(NETWORK, PRIORS["mixture"], gaussian(0.4), 8)
+    loss = bayes_by_backprop(NETWORK, PRIORS["mixture"], gaussian(0.4), 8)
     members = ensemble(descent(gradient(loss), optax.adam(0.01)))
     keys = jax.random.split(jax.random.key(0), 3)
-    variables = jax.vmap(bbb.variational(NETWORK).init)(keys)
+    variables = jax.vmap(variational(NETWORK).init)(keys)
     fitted = fit(members, members.init(variables), BATCH, jax.random.key(1), steps=4, batch_size=4)
     assert fitted.history["kl"].shape == (4, 3)
     assert np.all(np.isfinite(fitted.history["loss"]))
@@ -186,7 +194,7 @@ def test_fit_and_ensembles_take_it_unchanged():
 @pytest.mark.parametrize("rows", [5])
 def test_a_flipout_network_has_an_elbo(rows):
     model = mlp([4, 3, 3], linear=FlipoutLinear)
-    loss = bbb.layered_elbo(model, 0.7, categorical, num_examples=100)
+    loss = layered_elbo(model, 0.7, categorical, num_examples=100)
     params, buffers = model.init(jax.random.key(0))
     batch = jnp.ones([rows, 4]), jnp.arange(rows) % 3
     value, (_, info) = jax.jit(loss)(params, buffers, batch, jax.random.key(1))
@@ -197,5 +205,5 @@ def test_a_flipout_network_has_an_elbo(rows):
 
 def test_a_model_without_variational_layers_has_none():
     with pytest.raises(ValueError, match="normal_leaves"):
-        loss = bbb.layered_elbo(NETWORK, 1.0, gaussian(0.4), 8)
+        loss = layered_elbo(NETWORK, 1.0, gaussian(0.4), 8)
         loss(NETWORK.init(jax.random.key(0)).params, (), BATCH, jax.random.key(0))
