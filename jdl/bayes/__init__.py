@@ -21,6 +21,7 @@ from jdl.bayes.curvature import kronecker_ggn as kronecker_ggn
 from jdl.bayes.densities import Posterior as Posterior
 from jdl.bayes.densities import density_target as density_target
 from jdl.bayes.densities import log_posterior as log_posterior
+from jdl.bayes.densities import model_log_likelihood as model_log_likelihood
 from jdl.bayes.densities import numpyro_model as numpyro_model
 from jdl.bayes.densities import posterior as posterior
 from jdl.bayes.densities import sample_like as sample_like
@@ -36,7 +37,6 @@ from jdl.bayes.diagnostics import to_arviz as to_arviz
 from jdl.bayes.dropout import dropout_outputs as dropout_outputs
 from jdl.bayes.dropout import dropout_precision as dropout_precision
 from jdl.bayes.elbo import kl_to_normal_prior as kl_to_normal_prior
-from jdl.bayes.elbo import model_log_likelihood as model_log_likelihood
 from jdl.bayes.elbo import negative_elbo as negative_elbo
 from jdl.bayes.elbo import negative_elbo_with_kl as negative_elbo_with_kl
 from jdl.bayes.elbo import score_function as score_function
@@ -74,6 +74,7 @@ from jdl.bayes.predictive import predict as predict
 from jdl.bayes.predictive import predictive as predictive
 from jdl.bayes.predictive import predictive_interval as predictive_interval
 from jdl.bayes.predictive import sample_targets as sample_targets
+from jdl.bayes.predictive import shortest_interval as shortest_interval
 from jdl.bayes.priors import by_pattern as by_pattern
 from jdl.bayes.priors import log_prior as log_prior
 from jdl.bayes.priors import sample_prior as sample_prior

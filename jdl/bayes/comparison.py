@@ -12,12 +12,10 @@ here: NumPyro's `psis_diagnostic` judges guides, not examples.
 Axes: S draws, B examples.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
 
 from jdl.bayes.likelihoods import Likelihood, log_likelihood
 from jdl.core import Tree
@@ -60,7 +58,7 @@ def log_predictive_density(
         ValueError: targets of another shape.
     """
     log_p = _log_likelihoods(outputs, likelihood, targets, draw_axes)
-    return _log_mean(log_p, draw_axes)
+    return jax.nn.logmeanexp(log_p, tuple(range(draw_axes)))
 
 
 def waic(outputs: Tree, likelihood: Likelihood, targets: jax.Array, *, draw_axes: int = 1) -> Waic:
@@ -87,14 +85,9 @@ def waic(outputs: Tree, likelihood: Likelihood, targets: jax.Array, *, draw_axes
     if len(log_p) < 2:
         raise ValueError("WAIC needs the variance of log densities: two draws or more; got one")
     flattered = log_p.var(0, ddof=1)
-    each = _log_mean(log_p, 1) - flattered
+    each = jax.nn.logmeanexp(log_p, 0) - flattered
     std_error = jnp.sqrt(len(each) * each.var())
     return Waic(each.sum(), flattered.sum(), std_error, jnp.sum(flattered > 0.4))
-
-
-def _log_mean(log_p, draw_axes):
-    count = math.prod(log_p.shape[:draw_axes])
-    return logsumexp(log_p, tuple(range(draw_axes))) - math.log(count)
 
 
 def _log_likelihoods(outputs, likelihood, targets, draw_axes):

@@ -42,6 +42,38 @@ class Posterior(NamedTuple):
     outputs: Callable[[Tree], Tree]
 
 
+def model_log_likelihood(
+    model: Model,
+    likelihood: Likelihood,
+    *,
+    buffers: Tree = (),
+    num_examples: int | None = None,
+) -> Callable[[Tree, Tree], jax.Array]:
+    """The log likelihood of the params of a model, as `log_posterior` without its prior.
+
+    Args:
+        model: evaluated with `train=False` and without noise.
+        likelihood: outputs -> distribution of the targets.
+        buffers: of the model, which stay.
+        num_examples: N, if batches are parts of the data; None if the batch is all of it.
+
+    Returns:
+        (params, (inputs, targets)) -> nats [].
+
+    Raises:
+        ValueError: at the call, targets of another shape than the likelihood's.
+    """
+
+    def of_params(params, batch):
+        inputs, targets = batch
+        outputs, _ = model.apply(Variables(params, buffers), inputs)
+        total = jnp.sum(log_likelihood(likelihood(outputs), targets))
+        scale = 1.0 if num_examples is None else num_examples / len(jax.tree.leaves(targets)[0])
+        return scale * total
+
+    return of_params
+
+
 def log_posterior(
     model: Model,
     prior: Prior,
@@ -78,16 +110,9 @@ def log_posterior(
         >>> density(params, (jnp.zeros([4, 1]), jnp.zeros([4, 1]))).shape
         ()
     """
-    prior_density = log_prior(prior)
-
-    def log_density(params, batch):
-        inputs, targets = batch
-        outputs, _ = model.apply(Variables(params, buffers), inputs)
-        total = jnp.sum(log_likelihood(likelihood(outputs), targets))
-        scale = 1.0 if num_examples is None else num_examples / len(jax.tree.leaves(targets)[0])
-        return prior_density(params) + likelihood_power * scale * total
-
-    return log_density
+    of_prior = log_prior(prior)
+    of_data = model_log_likelihood(model, likelihood, buffers=buffers, num_examples=num_examples)
+    return lambda params, batch: of_prior(params) + likelihood_power * of_data(params, batch)
 
 
 def posterior(

@@ -23,9 +23,8 @@ import jax.numpy as jnp
 from numpyro import distributions as dist
 
 from jdl.bayes.families import Family
-from jdl.bayes.likelihoods import Likelihood, log_likelihood
 from jdl.bayes.priors import Prior, entry_prior
-from jdl.core import Estimator, Model, Objective, Tree, Variables
+from jdl.core import Estimator, Objective, Tree
 from jdl.train.records import flat
 
 
@@ -51,6 +50,7 @@ def negative_elbo(
     Example:
         >>> import optax
         >>> from jdl.bayes.families import mean_field
+        >>> from jdl.core import Variables
         >>> from jdl.train import descent, gradient, run
         >>> normal = lambda x, batch: -0.5 * ((x - 3.0) / 0.5) ** 2
         >>> family = mean_field()
@@ -89,7 +89,7 @@ def negative_elbo_with_kl(
         family: with an entropy, whose variational parameters are the params of the objective.
         prior: normal for each entry.
         log_likelihood: (params, batch) -> log p(D | params), nats [], of all data; see
-            `model_log_likelihood`.
+            `jdl.bayes.densities.model_log_likelihood`.
         num_draws: S.
 
     Returns:
@@ -204,35 +204,6 @@ def kl_to_normal_prior(family: Family, prior: Prior) -> Callable[[Tree], jax.Arr
         return sum(cross, start=-family.entropy(variational))
 
     return kl
-
-
-def model_log_likelihood(
-    model: Model,
-    likelihood: Likelihood,
-    *,
-    buffers: Tree = (),
-    num_examples: int | None = None,
-) -> Callable[[Tree, Tree], jax.Array]:
-    """The log likelihood of the params of a model, as `log_posterior` without its prior.
-
-    Args:
-        model: evaluated with `train=False` and without noise.
-        likelihood: outputs -> distribution of the targets.
-        buffers: of the model, which stay.
-        num_examples: N, if batches are parts of the data; None if the batch is all of it.
-
-    Returns:
-        (params, (inputs, targets)) -> nats [].
-    """
-
-    def of_params(params, batch):
-        inputs, targets = batch
-        outputs, _ = model.apply(Variables(params, buffers), inputs)
-        total = jnp.sum(log_likelihood(likelihood(outputs), targets))
-        scale = 1.0 if num_examples is None else num_examples / len(jax.tree.leaves(targets)[0])
-        return scale * total
-
-    return of_params
 
 
 def _cross_entropy(prior, path, mean, variance):

@@ -10,17 +10,18 @@ from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
 from jdl.bayes import elbo
-from jdl.bayes.densities import log_posterior
-from jdl.bayes.families import from_distributions, full_rank, inverse_softplus, mean_field
+from jdl.bayes.densities import log_posterior, model_log_likelihood
+from jdl.bayes.families import from_distributions, full_rank, mean_field
 from jdl.bayes.likelihoods import gaussian
 from jdl.core import Variables
 from jdl.models.mlp import mlp
+from jdl.nn.variational_layers import inverse_softplus
 from jdl.train import descent, fit, gradient, run
 
 NOISE, PRIOR_STD, N = 0.5, 2.0, 20
 MODEL, PRIOR = mlp([2, 1]), dist.Normal(0.0, PRIOR_STD)
 JOINT = log_posterior(MODEL, PRIOR, gaussian(NOISE))
-LIKELIHOOD = elbo.model_log_likelihood(MODEL, gaussian(NOISE))
+LIKELIHOOD = model_log_likelihood(MODEL, gaussian(NOISE))
 START = MODEL.init(jax.random.key(0)).params
 UNRAVEL = ravel_pytree(START)[1]
 

@@ -136,10 +136,25 @@ def test_interval_of_counts_is_of_whole_numbers():
 
 def test_shortest_interval_of_an_exponential_starts_at_zero():
     rates = jnp.array([[0.5, 2.0]])
-    low, high = jitted(ours.predictive_interval, dist.Exponential, 0.9, shortest=True)(rates)
+    low, high = jitted(ours.shortest_interval, dist.Exponential, 0.9)(rates)
     scale = 1 / np.array([0.5, 2.0])
     np.testing.assert_allclose(low / scale, [0, 0], atol=1e-3)
     np.testing.assert_allclose(high / scale, np.full(2, -np.log(0.1)), atol=4e-3)
+
+
+def test_shortest_interval_of_a_skew_peak_has_one_density_at_both_ends():
+    spread = np.array([0.5, 1.0])
+    found = jitted(ours.shortest_interval, lambda s: dist.LogNormal(0.0, s), 0.9)(spread[None])
+    low, high = np.asarray(found, float)
+    known = scipy.stats.lognorm(spread)
+    np.testing.assert_allclose(known.cdf(high) - known.cdf(low), 0.9, atol=1e-5)
+    np.testing.assert_allclose(known.pdf(low), known.pdf(high), rtol=0.1)
+    for s, length in zip(spread, high - low, strict=True):
+        own = scipy.stats.lognorm(s)
+        best = scipy.optimize.minimize_scalar(
+            lambda p, own=own: own.ppf(p + 0.9) - own.ppf(p), bounds=(0, 0.1), method="bounded"
+        )
+        np.testing.assert_allclose(length, best.fun, rtol=1e-3)
 
 
 def test_entropies_are_those_by_enumeration(key):
