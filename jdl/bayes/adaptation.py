@@ -207,7 +207,7 @@ def adapted(
     Raises:
         ValueError: from `init`, a dense mass for params that are not one vector.
     """
-    collects, ends = windows(0 if mass is UNIT else num_warmup)
+    of_step = windows(0 if mass is UNIT else num_warmup)
 
     def init(variables, key=None):
         inverse_mass = mass.identity(variables.params)
@@ -229,19 +229,12 @@ def adapted(
         acceptance = jnp.where(jnp.isfinite(info["acceptance"]), info["acceptance"], 0.0)
 
         search = dual_averaging(state.search, acceptance, target=target)
-        index = jnp.minimum(state.count, len(ends) - 1)
+        collects, ended = (jnp.asarray(x)[jnp.minimum(state.count, len(x) - 1)] for x in of_step)
         moments = mass.update(state.moments, chain.variables.params)
-        moments = where(jnp.asarray(collects)[index], moments, state.moments)
-        ended = jnp.asarray(ends)[index]
-        inverse_mass = where(ended, mass.inverse_mass(moments), state.inverse_mass)
-        moments = where(ended, mass.init(chain.variables.params), moments)
-        search = where(ended, start_search(jnp.exp(search.log_final)), search)
-
-        tuned = where(
-            warm,
-            (search, moments, inverse_mass),
-            (state.search, state.moments, state.inverse_mass),
-        )
+        moments = where(collects, moments, state.moments)
+        before = state.search, state.moments, state.inverse_mass
+        after = close_window(ended, mass, search, moments, state.inverse_mass)
+        tuned = where(warm, after, before)
         state = AdaptedState(
             chain.variables, chain._replace(variables=None), *tuned, state.count + 1
         )
@@ -335,6 +328,25 @@ def windows(num_warmup: int) -> tuple[np.ndarray, np.ndarray]:
         collects[begin:stop], ends[stop - 1] = True, True
         begin, length = stop, 2 * length
     return collects, ends
+
+
+def close_window(
+    ended: jax.Array, mass: Mass, search: DualAveraging, moments: Moments, inverse_mass: Tree
+) -> tuple[DualAveraging, Moments, Tree]:
+    """What a chain goes on with after a step: a window that ended gives a mass, all else is anew.
+
+    Args:
+        ended: [], whether a window ended with the step; if not, nothing changes.
+        mass: what the draws tell.
+        search: for the step size, which begins anew where it was.
+        moments: of the draws of the window.
+        inverse_mass: in use until now.
+
+    Returns:
+        The last three arguments, after the step.
+    """
+    anew = start_search(jnp.exp(search.log_final)), mass.init(moments.mean)
+    return where(ended, (*anew, mass.inverse_mass(moments)), (search, moments, inverse_mass))
 
 
 def _mean(tree):

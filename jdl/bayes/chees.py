@@ -27,9 +27,11 @@ import optax
 
 from jdl.bayes.adaptation import (
     DIAGONAL,
+    UNIT,
     DualAveraging,
     Mass,
     Moments,
+    close_window,
     dual_averaging,
     start_search,
     where,
@@ -170,7 +172,8 @@ def chees_hmc(
 
 def _learner(num_warmup, target, max_num_steps, mass, adam):
     """(tuning, steps made, positions, acceptances, slope in log time) -> tuning."""
-    collects, ends = windows(num_warmup)
+    of_step = windows(0 if mass is UNIT else num_warmup)
+    first = np.argmax(of_step[1])  # step with which a window ends
 
     def learn(tuning, count, positions, acceptance, slope):
         harmonic = 1 / jnp.mean(1 / jnp.maximum(acceptance, 1e-4))
@@ -184,17 +187,13 @@ def _learner(num_warmup, target, max_num_steps, mass, adam):
         def add(moments, position):
             return mass.update(moments, position), None
 
-        index = jnp.minimum(count, len(ends) - 1)
+        collects, ended = (jnp.asarray(x)[jnp.minimum(count, len(x) - 1)] for x in of_step)
         added, _ = jax.lax.scan(add, tuning.moments, positions)
-        moments = where(jnp.asarray(collects)[index], added, tuning.moments)
-        ended = jnp.asarray(ends)[index]
-        inverse_mass = where(ended, mass.inverse_mass(moments), tuning.inverse_mass)
-        moments = where(ended, mass.init(moments.mean), moments)
-        search = where(ended, start_search(jnp.exp(search.log_final)), search)
-        first = ended & (count == np.argmax(ends))
+        moments = where(collects, added, tuning.moments)
+        search, *of_mass = close_window(ended, mass, search, moments, tuning.inverse_mass)
         anew = jnp.log(jnp.pi / 2), jnp.log(jnp.pi / 2), adam.init(log_time)
-        time = where(first, anew, (log_time, log_time_mean, optimizer))
-        return Tuning(search, *time, moments, inverse_mass)
+        time = where(ended & (count == first), anew, (log_time, log_time_mean, optimizer))
+        return Tuning(search, *time, *of_mass)
 
     return learn
 
