@@ -21,7 +21,7 @@ from numpyro import distributions as dist
 
 from jdl.bayes.families import mean_field, normal_noise, reparameterized
 from jdl.bayes.likelihoods import Likelihood, log_likelihood
-from jdl.bayes.priors import Prior, entry_prior
+from jdl.bayes.priors import Prior, entry_prior, prior_terms
 from jdl.core import Model, Objective, Tree, Variables
 from jdl.nn.divergences import gaussian_kl
 from jdl.nn.variational_layers import normal_kl
@@ -258,14 +258,14 @@ def hand_derived_updates(log_joint: Callable[[Tree], jax.Array], params: Tree, n
 def _complexity(params, weights, prior, sampled):
     total = jnp.zeros([])
     means, rhos, drawn = flat(params["mean"]), flat(params["rho"]), flat(weights)
+    log_priors = prior_terms(prior, weights)
     for path, mean in means.items():
         std, own = jax.nn.softplus(rhos[path]), entry_prior(prior, path)
         if isinstance(own, dist.Normal) and not sampled:
             terms = gaussian_kl(mean, 2 * jnp.log(std), own.loc, 2 * jnp.log(own.scale))
         else:
             terms = jax.scipy.stats.norm.logpdf(drawn[path], mean, std)
-            # Entry by entry: a mixture would promote the rank of the whole leaf.
-            total -= jnp.sum(jax.vmap(own.log_prob)(jnp.ravel(drawn[path])))
+            total -= log_priors[path]
         total += jnp.sum(terms)
     return total
 

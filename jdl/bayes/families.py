@@ -15,7 +15,6 @@ Mohamed, Mnih 2018 (derivatives of gamma and Dirichlet draws).
 """
 
 import fnmatch
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
 from jdl.core import Key, Tree
+from jdl.nn.variational_layers import inverse_softplus
 from jdl.train.records import flat
 
 
@@ -169,8 +169,8 @@ def low_rank(rank: int, initial_std: float = 0.1) -> Family:
         return diagonal.init(params) | {"factor": factor}
 
     def distribution(variational):
-        mean, std = (ravel_pytree(variational[name])[0] for name in ("mean", "rho"))
-        variances = jax.nn.softplus(std) ** 2
+        mean, rho = (ravel_pytree(variational[name])[0] for name in ("mean", "rho"))
+        variances = jax.nn.softplus(rho) ** 2
         return dist.LowRankMultivariateNormal(mean, variational["factor"], variances)
 
     def draw(variational, key):
@@ -257,30 +257,11 @@ def from_distributions(starts: Mapping[str, dist.Distribution]) -> Family:
     return Family(init, draw, log_prob, entropy if closed else None, moments)
 
 
-def inverse_softplus(std: float | jax.Array) -> jax.Array:
-    """The rho of a standard deviation, log(exp(std) - 1).
-
-    Args:
-        std: positive.
-
-    Raises:
-        ValueError: a number that is not positive.
-    """
-    if isinstance(std, int | float) and not std > 0:
-        raise ValueError(f"a standard deviation is positive; got {std}")
-    return std + jnp.log(-jnp.expm1(-jnp.asarray(std, jnp.float32)))
-
-
 def normal_noise(key: Key, like: Tree) -> Tree:
     """Standard normal noise, a tree like the one given."""
-    leaves, structure = jax.tree.flatten(like)
     # In one draw: XLA compiles the generator anew for each leaf, half of what LeNet-5 waits for.
-    sizes = [x.size for x in leaves]
-    noise = jax.random.normal(key, [sum(sizes)], jnp.result_type(*leaves))
-    parts = jnp.split(noise, list(itertools.accumulate(sizes))[:-1])
-    return jax.tree.unflatten(
-        structure, [e.reshape(x.shape).astype(x.dtype) for e, x in zip(parts, leaves, strict=True)]
-    )
+    vector, unravel = ravel_pytree(like)
+    return unravel(jax.random.normal(key, vector.shape, vector.dtype))
 
 
 def reparameterized(variational: Tree, noise: Tree) -> Tree:

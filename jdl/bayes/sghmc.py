@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jdl.bayes.metropolis import normal_like
-from jdl.bayes.sgld import BatchDensity, Schedule
+from jdl.bayes.sgld import BatchDensity, Schedule, scheduled
 from jdl.core import Algorithm, Tree, Variables
 
 
@@ -84,7 +84,7 @@ def sghmc(
 
     def step(state, batch, key):
         params, buffers = state.variables
-        size = jnp.asarray(step_size(state.count) if callable(step_size) else step_size, float)
+        size = scheduled(step_size, state.count)
         params = jax.tree.map(jnp.add, params, state.velocity)
         density, gradient = jax.value_and_grad(log_density)(params, batch)
         sizes = jax.tree.map(lambda v: size * v, jax.tree.broadcast(inverse_mass, params))

@@ -89,7 +89,7 @@ def sgld(
     def step(state, batch, key):
         params, buffers = state.variables
         density, gradient = jax.value_and_grad(log_density)(params, batch)
-        size, heat = (_now(x, state.count) for x in (step_size, temperature))
+        size, heat = (scheduled(x, state.count) for x in (step_size, temperature))
         params = _moved(params, gradient, normal_like(key, params), size, heat)
         info = {"log_density": density, "step_size": size}
         return LangevinState(Variables(params, buffers), state.count + 1), info
@@ -151,7 +151,7 @@ def psgld(
             lambda v, g: (v + share * (g**2 - v)).astype(v.dtype), state.square, gradient
         )
         factor = jax.tree.map(lambda v: 1 / (damping + jnp.sqrt(v)), square)
-        size = _now(step_size, state.count)
+        size = scheduled(step_size, state.count)
         sizes = jax.tree.map(lambda f: size * f, factor)
         params = _moved(params, gradient, normal_like(key, params), sizes)
         total = sum(jnp.sum(x) for x in jax.tree.leaves(factor))
@@ -226,7 +226,8 @@ def cosine_cycles(peak: float, period: int) -> Schedule:
     return lambda count: peak / 2 * (1 + jnp.cos(jnp.pi * (count % period) / period))
 
 
-def _now(value, count):
+def scheduled(value: float | Schedule, count: jax.Array) -> jax.Array:
+    """What a number, or a schedule of the steps made, is at this step; []."""
     return jnp.asarray(value(count) if callable(value) else value, float)
 
 

@@ -29,15 +29,26 @@ from jdl.nn.divergences import gaussian_kl
 LECUN, ZEROS = nnx.initializers.lecun_normal(), nnx.initializers.zeros_init()
 
 
+def inverse_softplus(std: float | jax.Array) -> jax.Array:
+    """The rho of a standard deviation, log(exp(std) - 1).
+
+    Args:
+        std: positive.
+
+    Raises:
+        ValueError: a number that is not positive.
+    """
+    if isinstance(std, int | float) and not std > 0:
+        raise ValueError(f"a standard deviation is positive; got {std}")
+    return std + jnp.log(-jnp.expm1(-jnp.asarray(std, jnp.float32)))
+
+
 class NormalWeights(nnx.Module):
     """A mean and a rho for each weight, std = softplus(rho)."""
 
     def __init__(self, mean: jax.Array, initial_std: float):
-        if not initial_std > 0:
-            raise ValueError(f"a standard deviation is positive; got initial_std={initial_std}")
         self.mean = nnx.Param(mean)
-        rho = initial_std + jnp.log(-jnp.expm1(-jnp.asarray(initial_std, jnp.float32)))
-        self.rho = nnx.Param(jnp.full_like(mean, rho))
+        self.rho = nnx.Param(jnp.full_like(mean, inverse_softplus(initial_std)))
 
     def __call__(self, dtype) -> tuple[jax.Array, jax.Array]:
         """The mean and the standard deviation, in a dtype."""

@@ -214,5 +214,5 @@ def _eye(key, shape, dtype):
 
 
 def test_a_deviation_that_is_not_positive_is_refused():
-    with pytest.raises(ValueError, match="initial_std=0"):
+    with pytest.raises(ValueError, match="positive; got 0"):
         layers.FlipoutLinear(2, 2, initial_std=0, rngs=nnx.Rngs(0))
