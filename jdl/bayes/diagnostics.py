@@ -115,8 +115,11 @@ def bfmi(energy) -> np.ndarray:
 
     Returns:
         [chains]: how far the resampling of the momentum moves the energy, beside how far it goes.
+
+    Raises:
+        ValueError: another shape, or one draw.
     """
-    energy = np.asarray(energy, float)
+    energy = _checked(np.asarray(energy, float), 2)
     changes = np.mean(np.diff(energy, axis=1) ** 2, axis=1)
     return changes / np.maximum(np.var(energy, axis=1), np.finfo(float).tiny)
 

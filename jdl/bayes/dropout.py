@@ -65,8 +65,8 @@ def dropout_precision(
         length_scale: of the prior: a weight is N(0, 1 / length_scale^2).
         num_examples: N, of the training data.
         weight_decay: of a loss that is the mean over examples of half the squared error, plus
-            weight_decay times the sum of squared weights. Optax's `add_decayed_weights(d)` and the
-            `adamw` of d have d / 2 here.
+            weight_decay times the sum of squared weights. Optax's `add_decayed_weights(d)`, placed
+            before the optimizer, is d / 2 here; `adamw` decays outside of the loss, so it has none.
 
     Returns:
         1 / variance of the noise, in 1 / the square of the unit of the targets.

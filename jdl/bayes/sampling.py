@@ -145,7 +145,8 @@ def sample_jointly(
             f"chains={chains}, draws={draws}, thin={thin}, warmup={warmup}"
         )
     key_start, key_init, key_steps = jax.random.split(key, 3)
-    _, unravel = ravel_pytree(posterior.init(key_start))
+    shapes = jax.eval_shape(posterior.init, key_start)
+    _, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
     def log_density(vector):
         return posterior.log_density(unravel(vector))
@@ -214,7 +215,7 @@ def _starts(posterior, log_density, unravel, key, chains, given):
         good, tries = check(vectors), 1
     else:
         draw = jax.jit(jax.vmap(lambda key: ravel(posterior.init(key))))
-        vectors, good, tries = draw(jax.random.split(key, chains)), jnp.zeros([chains], bool), 0
+        vectors, good, tries = 0.0, jnp.zeros([chains], bool), 0
         while tries < TRIES and not good.all():
             keys = jax.random.split(jax.random.fold_in(key, tries), chains)
             vectors = jnp.where(good[:, None], vectors, draw(keys))

@@ -76,13 +76,14 @@ def class_quantiles(
         `scores <= quantiles[None]`.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: other shapes, or a level outside of (0, 1).
 
     Source: Vovk, Lindsay, Nouretdinov, Gammerman 2003, Mondrian confidence machines.
     """
-    if scores.ndim != 1 or scores.shape != labels.shape:
+    if scores.ndim != 1 or scores.shape != labels.shape or not 0 < level < 1:
         raise ValueError(
-            f"scores and labels are [n]; got {list(scores.shape)} and {list(labels.shape)}"
+            "scores and labels are [n] and a level is in (0, 1); got "
+            f"{list(scores.shape)}, {list(labels.shape)} and level={level}"
         )
     ours = labels[None] == jnp.arange(num_classes)[:, None]
     ranks = jnp.ceil((ours.sum(1) + 1) * level - 1e-5).astype(int)
@@ -91,7 +92,9 @@ def class_quantiles(
     return jnp.take_along_axis(ordered, ranks[:, None] - 1, 1)[:, 0]
 
 
-def residual_scores(mean: jax.Array, targets: jax.Array, scale: jax.Array | float = 1.0):
+def residual_scores(
+    mean: jax.Array, targets: jax.Array, scale: jax.Array | float = 1.0
+) -> jax.Array:
     """The distance of targets [n] from predictions [n], in units of a predicted scale."""
     return jnp.abs(targets - mean) / scale
 

@@ -157,11 +157,12 @@ def crps_ensemble(draws: jax.Array, targets: jax.Array, *, fair: bool = False) -
             f"draws are [S, ...] over targets [...], at least {1 + fair}; got "
             f"{list(draws.shape)} and {list(targets.shape)}"
         )
-    error = jnp.mean(jnp.abs(draws - targets[None]), 0)
-    # Sorted, the i-th draw is larger than i - 1 others and smaller than S - i.
-    weights = 2 * jnp.arange(1, count + 1) - count - 1
-    gaps = jnp.tensordot(weights.astype(draws.dtype), jnp.sort(draws, 0), 1)
-    return error - gaps / (count * (count - 1 if fair else count))
+    offsets = draws - targets[None]
+    # Sorted, the i-th draw is larger than i - 1 others and smaller than S - i. Offsets, lest a
+    # large mean, which falls out of the sum of gaps, take their digits.
+    weights = (2 * jnp.arange(1, count + 1) - count - 1).astype(offsets.dtype)
+    gaps = jnp.tensordot(weights, jnp.sort(offsets, 0), 1)
+    return jnp.mean(jnp.abs(offsets), 0) - gaps / (count * (count - 1 if fair else count))
 
 
 def _check(probabilities, labels):

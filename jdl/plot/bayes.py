@@ -222,7 +222,7 @@ def traces_and_ranks(draws: Mapping[str, np.ndarray], *, bins: int = 20) -> "Fig
 
 
 def pairs(draws: Mapping[str, np.ndarray], diverged: np.ndarray | None = None) -> "Figure":
-    """Draws two or three params against each other, with the divergences.
+    """Draws params against each other in pairs, with the divergences.
 
     Divergences that crowd in one place show what the sampler cannot enter.
 
