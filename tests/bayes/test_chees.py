@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jdl.bayes.adaptation import UNIT
 from jdl.bayes.chees import chees_hmc, length_slope, van_der_corput
 from jdl.bayes.hmc import leapfrog
 from jdl.core import Variables
@@ -94,6 +95,20 @@ def test_a_dense_mass_whitens_by_its_inverse(key):
     found = length_slope(before, after, momentum, weights, jnp.diag(inverse_mass))
     expected = length_slope(before, after, momentum, weights, inverse_mass)
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_without_a_mass_the_windows_leave_time_and_step_size_alone():
+    chains = chees_hmc(stretched, 60, mass=UNIT)
+    state = chains.init(Variables(jnp.ones([2, 3])))
+
+    def kept(state, info):
+        return state.tuning.search.count, state.tuning.log_time
+
+    counts, times = jax.jit(lambda key: run(chains, state, None, key, length=60, keep=kept)[1])(
+        jax.random.key(0)
+    )
+    np.testing.assert_array_equal(counts, np.arange(1, 61))
+    assert np.abs(np.diff(times)).max() < 0.36  # as far as one step of Adam goes
 
 
 def test_lengths_fill_the_interval_evenly():

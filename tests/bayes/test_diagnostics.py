@@ -79,6 +79,8 @@ def test_bfmi_of_an_ar1_energy_is_twice_one_minus_its_coefficient():
     for coefficient in (0.0, 0.9):
         found = bfmi(autoregressive(coefficient, chains=4))
         np.testing.assert_allclose(found, 2 * (1 - coefficient), rtol=0.1)
+    with pytest.raises(ValueError, match="at least 2 draws"):
+        bfmi(np.zeros(100))
 
 
 def test_a_good_run_has_no_problems_and_a_bad_one_is_told_each():

@@ -131,3 +131,5 @@ def test_quantiles_of_classes_are_those_of_their_examples(classes):
     assert found[4] == jnp.inf  # no example: in every set
     with pytest.raises(ValueError, match="scores and labels"):
         ours.class_quantiles(scores[None], labels, 4)
+    with pytest.raises(ValueError, match="level=1.0"):
+        ours.class_quantiles(scores, labels, 4, 1.0)

@@ -81,6 +81,16 @@ def test_crps_of_draws_is_that_of_all_pairs():
     np.testing.assert_allclose(fair, error - pairs / 84, rtol=1e-4)
 
 
+def test_crps_of_draws_about_a_large_mean_keeps_its_digits():
+    draws = np.random.default_rng(3).normal(size=[500, 2]).astype(np.float32) / 256
+    draws = np.round(draws * 2**12) / 2**12  # numbers that float32 holds beside 1000, too
+    near, far = (
+        ours.crps_ensemble(jnp.array(draws + mean), jnp.full(2, mean, jnp.float32))
+        for mean in (0, 1000)
+    )
+    np.testing.assert_allclose(far, near, rtol=1e-5)
+
+
 def test_fair_crps_of_few_draws_is_that_of_their_distribution():
     random = np.random.default_rng(2)
     draws = jnp.array(random.normal(size=[3, 100_000]), jnp.float32)
