@@ -26,7 +26,7 @@ def test_rank_r_hat_and_effective_sizes_are_arvizs(kind, arviz):
     for ours, theirs in [
         (rank_r_hat(draws), arviz.rhat(draws)),
         (bulk_ess(draws), arviz.ess(draws, method="bulk")),
-        (tail_ess(draws), arviz.ess(draws, method="tail")),
+        (tail_ess(draws), arviz.ess(draws, method="tail", prob=(0.05, 0.95))),
     ]:
         np.testing.assert_allclose(ours, theirs, rtol=0.02)
 
