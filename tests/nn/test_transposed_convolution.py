@@ -1,5 +1,7 @@
 """Transposed convolution: the adjoint of a convolution, Flax's values and gradients."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,25 @@ def test_it_runs_over_time_and_under_vmap():
 
     each, whole = quick(both, normal(3, 2, 2), normal(3, 5, 2))
     np.testing.assert_allclose(each, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_its_gradient_has_gradients():
+    def penalty(function, x, kernel):
+        slopes = jax.grad(lambda x, kernel: (function(x, kernel) ** 3).sum(), (0, 1))(x, kernel)
+        return sum((slope**2).sum() for slope in slopes)
+
+    def theirs(x, kernel):
+        names = {"dimension_numbers": ("NTC", "TIO", "NTC")}
+        return jax.lax.conv_transpose(x, kernel, (2,), "SAME", **names)
+
+    def both(x, kernel):
+        ours = functools.partial(penalty, functools.partial(conv_transpose, strides=2))
+        twice = functools.partial(jax.grad, argnums=(0, 1))
+        return twice(ours)(x, kernel), twice(functools.partial(penalty, theirs))(x, kernel)
+
+    found, wanted = quick(both, normal(2, 3, 2), normal(4, 2, 2))
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-2)
 
 
 def test_shapes_that_do_not_fit_are_refused():
