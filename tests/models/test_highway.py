@@ -27,8 +27,8 @@ def test_a_pass_by_hand_and_the_count(key):
     )
 
 
-def test_with_shut_gates_eight_layers_are_none(key):
-    deep = highway_network(4, 3, num_layers=8, num_classes=2, gate_bias=-60.0)
+def test_with_shut_gates_four_layers_are_none(key):
+    deep = highway_network(4, 3, num_layers=4, num_classes=2, gate_bias=-60.0)
     variables = deep.init(key)
     p = variables.params
     shallow = affine(p["head"], np.maximum(affine(p["plain"], X), 0))
