@@ -8,7 +8,7 @@ to downsample: poolings between the modules do). Multiplications of a 5x5 with 3
 64: 28 * 28 * 32 * 25 * 64 = 40,140,800; through 16 maps first 28 * 28 * (64 * 16 + 25 * 16 * 32) =
 10,838,016 (004 prints 1x1x32 for 1x1x64, and calls them parameters). All is rectified.
 
-Source: Szegedy et al. 2014, figure 2 and section 5, table 1; 001, 002, 004 section 4.4. Losses of
+Source: Szegedy et al. 2014, figure 2 and section 5, table 1; 001, 002, 004 ch. 4. Losses of
 the auxiliary heads are added at 0.3 while training, and the heads left out after.
 
 Axes: B images, H rows, W columns, C channels.

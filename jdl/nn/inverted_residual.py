@@ -11,7 +11,7 @@ the last layer, and x is added where the shape stays. The first 1x1 is left out 
     EfficientNet    activation=jax.nn.silu, se_ratio=0.25 of C, not of t C; eps 1e-3, momentum 0.99
 
 Source: Sandler et al. 2018, table 1; Hu, Shen, Sun 2018, eqs. 2-4; Tan, Le 2019; Tan et al. 2019;
-Huang et al. 2016 (stochastic depth). 004 section 4.4 has the words.
+Huang et al. 2016 (stochastic depth). 004 ch. 4 has the words.
 
 Axes: B images, H rows, W columns, C channels in, D maps out.
 """

@@ -12,7 +12,7 @@ spreads the gradient of its own windows back place by place there (measured: a m
 with its gradient 6 to 17 times slower, of stride 1 by a third). Elsewhere they are XLA's. Here
 `strides` is the window unless given, as in the books; Flax's is 1.
 
-Source: 000, 001, 002, 003; 004 sections 4.2 and 7.1; Krizhevsky, Sutskever, Hinton 2012, section
+Source: 000, 001, 002, 003; 004 ch. 4 and 7; Krizhevsky, Sutskever, Hinton 2012, section
 3.4 (overlapping).
 
 Axes: B images, H rows, W columns (or T times), C channels.
@@ -93,7 +93,7 @@ def sparsified(
     activity as sparse as one wants without a penalty. Places that no window covers are erased. With
     windows that overlap a place is kept that is the largest of any.
 
-    Source: 004 section 7.1; Makhzani, Frey 2015 (spatial sparsity), where the window is the image.
+    Source: 004 ch. 7; Makhzani, Frey 2015 (spatial sparsity), where the window is the image.
 
     Args:
         x: [B, T, C] or [B, H, W, C], floats.

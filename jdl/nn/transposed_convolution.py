@@ -18,7 +18,7 @@ faster). A custom derivative has no forward mode: `jax.jvp` and `jax.jacfwd` wan
 
 Flax pads the spread input, PyTorch and Keras name the padding of the convolution that is undone.
 
-Source: Dumoulin and Visin 2016, chapter 4; 004 sections 7 and 8 (decoders, DCGAN).
+Source: Dumoulin and Visin 2016, chapter 4; 004 ch. 7 and 8 (decoders, DCGAN).
 
 Axes: B images, H rows, W columns (or T times), C channels in, D maps out.
 """

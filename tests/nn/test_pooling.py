@@ -65,7 +65,7 @@ def test_a_not_a_number_is_passed_on_wherever_it_stands():
     assert np.isnan(quick(lambda x: max_pool(x[..., None], 3), x)).all()
 
 
-def test_maps_of_000():
+def test_a_map_by_hand():
     x = jnp.array([[1.0, 6, 2, 5], [3, 4, 0, 1], [7, 2, 9, 8], [8, 0, 3, 4]])[None, :, :, None]
     assert max_pool(x, 2)[0, ..., 0].tolist() == [[6, 5], [8, 9]]
     assert avg_pool(x, 2)[0, ..., 0].tolist() == [[3.5, 2.0], [4.25, 6.0]]
