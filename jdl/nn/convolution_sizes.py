@@ -14,8 +14,8 @@ floor((n + p - k + s) / s): `total_padding(p)` is the pair of it. Its figure 4.7
 computes with 2; AlexNet's "padding of 3" is a total. Same padding for stride 1 and an odd kernel is
 (k - 1) / 2 a side.
 
-Source: 001; 004 section 4.2; Dumoulin and Visin 2016, relationships 6, 14 and 15; Araujo, Norris, Sim
-2019 (receptive fields).
+Source: 001; 004 section 4.2; Dumoulin and Visin 2016, relationships 6, 14 and 15; Araujo, Norris,
+Sim 2019 (receptive fields).
 """
 
 from collections.abc import Iterable
