@@ -133,14 +133,14 @@ def test_a_step_without_a_finite_energy_is_not_made_and_the_velocity_is_drawn_an
     np.testing.assert_allclose(jnp.linalg.norm(after.velocity), 1.0, rtol=1e-5)
 
 
-WARMUP, TARGET = 400, 5e-4
+WARMUP, TARGET = 300, 5e-4
 
 
 @pytest.fixture(scope="module")
 def tuned():
     target = density_target(stretched, lambda key: jax.random.normal(key, [6]))
-    sampler = partial(adaptive_mclmc, steps_per_draw=10, target=TARGET)
-    return sample(target, sampler, jax.random.key(0), chains=8, warmup=WARMUP, draws=1000)
+    sampler = partial(adaptive_mclmc, steps_per_draw=10, target=TARGET, length_factor=1.0)
+    return sample(target, sampler, jax.random.key(0), chains=8, warmup=WARMUP, draws=600)
 
 
 def test_it_finds_the_step_size_for_the_energy_asked_for_and_the_length(tuned):
@@ -150,7 +150,7 @@ def test_it_finds_the_step_size_for_the_energy_asked_for_and_the_length(tuned):
 
 def test_it_draws_from_the_density(tuned):
     assert tuned.diagnosis.params.r_hat < 1.02
-    np.testing.assert_allclose(tuned.draws.std((0, 1)), SCALES, rtol=0.06)
+    np.testing.assert_allclose(tuned.draws.std((0, 1)), SCALES, rtol=0.08)
 
 
 def test_after_the_warmup_nothing_is_tuned(tuned):
@@ -160,7 +160,7 @@ def test_after_the_warmup_nothing_is_tuned(tuned):
 
 
 def test_a_diagonal_mass_whitens():
-    chain = adaptive_mclmc(stretched, 300, steps_per_draw=5, mass=DIAGONAL)
+    chain = adaptive_mclmc(stretched, 300, steps_per_draw=5, mass=DIAGONAL, length_factor=1.0)
     state = chain.init(Variables(jnp.ones(6)), jax.random.key(0))
     state, _ = jax.jit(lambda s, k: run(chain, s, None, k, length=300))(state, jax.random.key(1))
     np.testing.assert_allclose(state.inverse_mass, SCALES**2, rtol=0.6)
