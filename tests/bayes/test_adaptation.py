@@ -17,6 +17,7 @@ from jdl.bayes.adaptation import (
 )
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 SCALES = jnp.array([0.1, 1.0, 3.0])
 
@@ -55,7 +56,7 @@ def adapt(chain, starts, key, *, warmup, length):
             keep=lambda state, info: (state.variables.params, info),
         )
 
-    state, kept = jax.jit(jax.vmap(one))(starts, jax.random.split(key, len(starts)))
+    state, kept = quick(jax.vmap(one))(starts, jax.random.split(key, len(starts)))
     return state, *jax.tree.map(lambda x: x[:, warmup:], kept)
 
 

@@ -28,6 +28,7 @@ from jdl.models.mlp import mlp
 from jdl.nn.variational_layers import FlipoutLinear, normal_kl
 from jdl.train import descent, ensemble, fit, gradient, run
 from jdl.train.averaging import model_variables
+from tests.conformance.case import quick
 
 NETWORK = mlp([2, 3, 1], jnp.tanh)
 INPUTS = jax.random.normal(jax.random.key(10), [8, 2])
@@ -53,7 +54,7 @@ def test_hand_derived_updates_are_the_gradient_of_f(prior, params):
         theta = reparameterized(params, noise)
         return mean_field().log_prob(params, theta) - joint(theta, BATCH)
 
-    @jax.jit
+    @quick
     def both(params):
         by_hand = hand_derived_updates(lambda theta: joint(theta, BATCH), params, noise)
         return by_hand, jax.grad(f)(params)
@@ -73,7 +74,7 @@ def test_the_objective_is_f_for_each_example(prior, params):
     """With the complexity sampled it is f / N at the weights that were drawn."""
     loss = bayes_by_backprop(NETWORK, PRIORS[prior], gaussian(0.4), 8, sampled_kl=True)
     joint = log_posterior(NETWORK, PRIORS[prior], gaussian(0.4))
-    (found, info), (seen, theta) = jax.jit(lambda p, k: (_loss(loss, p, k), _drawn(p, k)))(
+    (found, info), (seen, theta) = quick(lambda p, k: (_loss(loss, p, k), _drawn(p, k)))(
         params, jax.random.key(3)
     )
     expected = (mean_field().log_prob(params, theta) - joint(theta, BATCH)) / 8
@@ -99,8 +100,8 @@ def test_the_closed_kl_is_the_mean_of_the_sampled_one(params):
         for kind in (False, True)
     )
     keys = jax.random.split(jax.random.key(0), 4000)
-    exact = jax.jit(closed)(params, (), BATCH, keys[0])[1][1]["kl"]
-    drawn = jax.jit(jax.vmap(lambda key: sampled(params, (), BATCH, key)[1][1]["kl"]))(keys)
+    exact = quick(closed)(params, (), BATCH, keys[0])[1][1]["kl"]
+    drawn = quick(jax.vmap(lambda key: sampled(params, (), BATCH, key)[1][1]["kl"]))(keys)
     assert abs(drawn.mean() - exact) < 4.5 * drawn.std() / np.sqrt(4000)
     expected = sum(
         dist.kl_divergence(dist.Normal(m, jax.nn.softplus(r)), PRIORS["normal"]).sum()
@@ -122,7 +123,7 @@ def test_the_weights_of_an_epoch_sum_to_one(weights, num_batches):
 def test_mini_batches_of_an_epoch_have_the_whole_complexity(params):
     """Summed over an epoch, losses times examples are KL - log likelihood (Blundell, eq. 9)."""
     options = {"num_batches": 4, "complexity": geometric}
-    loss = jax.jit(bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, **options))
+    loss = quick(bayes_by_backprop(NETWORK, PRIORS["normal"], gaussian(0.4), 8, **options))
     variables = counted(Variables(params))
     buffers, kl, nll, total = variables.buffers, [], 0.0, 0.0
     for i in range(4):
@@ -149,9 +150,7 @@ def test_it_finds_the_mean_field_posterior_of_a_linear_model():
     optimizer = optax.adam(optax.exponential_decay(0.05, 300, 0.3))
     algorithm = descent(gradient(lambda p, b, _, k: loss(p, b, batch, k)), optimizer)
     state = algorithm.init(variational(model, 0.1).init(jax.random.key(0)))
-    state, _ = jax.jit(lambda s, k: run(algorithm, s, None, k, length=1500))(
-        state, jax.random.key(1)
-    )
+    state, _ = quick(lambda s, k: run(algorithm, s, None, k, length=1500))(state, jax.random.key(1))
     found = state.variables.params
     np.testing.assert_allclose(ravel_pytree(found["mean"])[0], mean, atol=0.01)
     std = jax.nn.softplus(ravel_pytree(found["rho"])[0])
@@ -176,7 +175,7 @@ def test_a_model_with_batch_statistics_keeps_them():
     model = functional(lambda rngs: nnx.BatchNorm(2, rngs=rngs))
     loss = bayes_by_backprop(model, PRIORS["normal"], gaussian(0.4), 8, num_draws=3)
     params, buffers = variational(model).init(jax.random.key(0))
-    _, (after, _) = jax.jit(loss)(params, buffers, (INPUTS, INPUTS), jax.random.key(0))
+    _, (after, _) = quick(loss)(params, buffers, (INPUTS, INPUTS), jax.random.key(0))
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, buffers)
     np.testing.assert_allclose(after["mean"], 0.01 * INPUTS.mean(0), rtol=1e-4)
 
@@ -197,7 +196,7 @@ def test_a_flipout_network_has_an_elbo(rows):
     loss = layered_elbo(model, 0.7, categorical, num_examples=100)
     params, buffers = model.init(jax.random.key(0))
     batch = jnp.ones([rows, 4]), jnp.arange(rows) % 3
-    value, (_, info) = jax.jit(loss)(params, buffers, batch, jax.random.key(1))
+    value, (_, info) = quick(loss)(params, buffers, batch, jax.random.key(1))
     np.testing.assert_allclose(value, info["kl"] / 100 + info["nll"], rtol=1e-5)
     np.testing.assert_allclose(info["kl"], normal_kl(params, 0.7), rtol=1e-5)
     assert 0.5 < info["nll"] < 2.0  # nats for an example, whatever the rows

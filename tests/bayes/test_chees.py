@@ -10,6 +10,7 @@ from jdl.bayes.chees import chees_hmc, length_slope, van_der_corput
 from jdl.bayes.hmc import leapfrog
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 SCALES = jnp.array([0.05, 1.0, 4.0])
 CHAINS = 16
@@ -34,7 +35,7 @@ def sampled():
             keep=lambda state, info: (state.variables.params, info),
         )
 
-    state, (draws, info) = jax.jit(draw)(jax.random.key(1))
+    state, (draws, info) = quick(draw)(jax.random.key(1))
     return state, np.asarray(draws[300:]), jax.tree.map(lambda x: x[300:], info)
 
 
@@ -104,7 +105,7 @@ def test_without_a_mass_the_windows_leave_time_and_step_size_alone():
     def kept(state, info):
         return state.tuning.search.count, state.tuning.log_time
 
-    counts, times = jax.jit(lambda key: run(chains, state, None, key, length=60, keep=kept)[1])(
+    counts, times = quick(lambda key: run(chains, state, None, key, length=60, keep=kept)[1])(
         jax.random.key(0)
     )
     np.testing.assert_array_equal(counts, np.arange(1, 61))

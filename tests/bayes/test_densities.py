@@ -17,6 +17,7 @@ from jdl.core import Variables
 from jdl.functional import functional
 from jdl.models.mlp import mlp
 from jdl.train import run
+from tests.conformance.case import quick
 
 NOISE, PRIOR = 0.5, 2.0
 
@@ -55,7 +56,7 @@ def test_hmc_on_it_gives_the_exact_posterior_of_a_linear_model(linear):
         state = chain.init(Variables(jnp.asarray(mean, jnp.float32)))
         return run(chain, state, None, key, length=600, keep=lambda s, i: s.variables.params)[1]
 
-    draws = np.asarray(jax.jit(jax.vmap(draws))(jax.random.split(jax.random.key(2), 32)))[:, 50:]
+    draws = np.asarray(quick(jax.vmap(draws))(jax.random.split(jax.random.key(2), 32)))[:, 50:]
     by_chain = draws.mean(1)
     assert np.all(np.abs(by_chain.mean(0) - mean) < 4.5 * by_chain.std(0) / np.sqrt(32))
     scale = np.sqrt(np.diag(covariance))

@@ -17,6 +17,7 @@ from jdl.core import Variables
 from jdl.models.mlp import mlp
 from jdl.nn.variational_layers import inverse_softplus
 from jdl.train import descent, fit, gradient, run
+from tests.conformance.case import quick
 
 NOISE, PRIOR_STD, N = 0.5, 2.0, 20
 MODEL, PRIOR = mlp([2, 1]), dist.Normal(0.0, PRIOR_STD)
@@ -94,7 +95,7 @@ def gradients(linear):
             for name, (direction, _, info) in every.items()
         }
 
-    found = jax.tree.map(lambda x: np.asarray(x, float), jax.jit(jax.vmap(of_key))(keys))
+    found = jax.tree.map(lambda x: np.asarray(x, float), quick(jax.vmap(of_key))(keys))
     loss, exact = jax.value_and_grad(exact_loss(batch, precision))(variational)
     return found, float(loss), np.asarray(ravel_pytree(exact)[0])
 
@@ -125,9 +126,7 @@ def test_at_the_posterior_each_draw_gives_the_log_evidence(linear):
     def both(key):
         return [gradient(f)(variational, (), batch, key) for f in (objective, landing)]
 
-    (noisy, _, info), (still, _, _) = jax.jit(jax.vmap(both))(
-        jax.random.split(jax.random.key(0), 9)
-    )
+    (noisy, _, info), (still, _, _) = quick(jax.vmap(both))(jax.random.split(jax.random.key(0), 9))
     np.testing.assert_allclose(info["loss"], -evidence, rtol=1e-5)
     # The score of q alone has noise there; without it nothing is left.
     assert np.abs(ravel_pytree(noisy)[0]).max() > 0.5
@@ -161,7 +160,7 @@ def test_the_best_mean_field_has_the_inverse_diagonal_of_the_precision(linear):
 def descended(objective, batch, start, optimizer, length):
     algorithm = descent(gradient(lambda p, b, _, k: objective(p, b, batch, k)), optimizer)
     state = algorithm.init(Variables(start))
-    step = jax.jit(lambda s, k: run(algorithm, s, None, k, length=length)[0])
+    step = quick(lambda s, k: run(algorithm, s, None, k, length=length)[0])
     return step(state, jax.random.key(0)).variables.params
 
 
@@ -179,7 +178,7 @@ def test_mini_batches_have_the_loss_of_all_data_as_their_mean(linear):
     joint = log_posterior(MODEL, PRIOR, gaussian(NOISE), num_examples=N)
     objective = elbo.negative_elbo(mean_field(), joint)
     key, variational = jax.random.key(4), some_mean_field()
-    parts = jax.jit(jax.vmap(lambda *part: objective(variational, (), part, key)[0]))(
+    parts = quick(jax.vmap(lambda *part: objective(variational, (), part, key)[0]))(
         inputs.reshape(4, 5, 2), targets.reshape(4, 5, 1)
     )
     whole = elbo.negative_elbo(mean_field(), JOINT)(variational, (), (inputs, targets), key)[0]

@@ -8,6 +8,7 @@ import pytest
 from jdl.bayes.elliptical_slice import elliptical_slice
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 MEAN = {"slope": jnp.array([0.5, -1.0]), "offset": 2.0}
 STD = {"slope": jnp.array([1.0, 2.0]), "offset": 0.5}
@@ -42,7 +43,7 @@ def after(chain, starts, length):
         return flat(state.variables.params), info
 
     keys = jax.random.split(jax.random.key(1), len(starts))
-    return jax.jit(jax.vmap(one))(starts, keys)
+    return quick(jax.vmap(one))(starts, keys)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_exact_draws_stay_exact_for_a_likelihood_of_two_humps():
     x = np.random.default_rng(0).choice(grid, 20000, p=weights / weights.sum())
     starts = jnp.asarray(x, jnp.float32)
 
-    @jax.jit
+    @quick
     def after(mean, std):
         chain = elliptical_slice(humps, mean, std)
 
@@ -105,7 +106,7 @@ def test_a_flat_likelihood_draws_the_prior_at_the_first_try():
 def test_a_step_moves_by_the_ellipse_and_keeps_its_likelihood():
     chain = elliptical_slice(log_likelihood, MEAN, STD)
     state = chain.init(Variables({"slope": jnp.zeros(2), "offset": jnp.array(1.0)}))
-    state, info = jax.jit(chain.step)(state, None, jax.random.key(0))
+    state, info = quick(chain.step)(state, None, jax.random.key(0))
     expected = log_likelihood(state.variables.params)
     np.testing.assert_allclose(state.log_likelihood, expected, rtol=1e-5)
     np.testing.assert_allclose(info["log_likelihood"], expected, rtol=1e-5)
@@ -117,8 +118,6 @@ def test_a_step_that_finds_nothing_stays(elsewhere):
         return jnp.where(x == 1.0, 0.0, elsewhere)
 
     chain = elliptical_slice(spike, max_tries=7)
-    state, info = jax.jit(chain.step)(
-        chain.init(Variables(jnp.array(1.0))), None, jax.random.key(0)
-    )
+    state, info = quick(chain.step)(chain.init(Variables(jnp.array(1.0))), None, jax.random.key(0))
     assert state.variables.params == 1.0 and state.log_likelihood == 0.0
     assert info["num_tries"] == 7

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
 from jdl.bayes import families
+from tests.conformance.case import quick
 
 PARAMS = {"a": jnp.array([[1.0, -2.0]]), "b": jnp.array(0.5)}
 FAMILIES = {
@@ -51,7 +52,7 @@ def test_density_entropy_and_moments_are_those_of_a_normal_distribution(name):
 def test_draws_have_the_mean_and_covariance(name):
     family, (variational, mean, covariance) = FAMILIES[name], variational_of(name)
     keys = jax.random.split(jax.random.key(2), 20_000)
-    draws = jax.jit(jax.vmap(family.draw, (None, 0)))(variational, keys)
+    draws = quick(jax.vmap(family.draw, (None, 0)))(variational, keys)
     assert jax.tree.map(jnp.shape, draws) == {"a": (20_000, 1, 2), "b": (20_000,)}
     flat = np.column_stack([np.asarray(draws["a"])[:, 0], np.asarray(draws["b"])])
     error = (flat.mean(0) - mean) / np.sqrt(np.diag(covariance) / 20_000)
@@ -106,7 +107,7 @@ def test_derivatives_flow_through_gamma_and_dirichlet_draws():
         params = family.draw(variational, key)
         return params["rate"][0] + params["weights"][0, 2] ** 2
 
-    found = jax.jit(jax.vmap(jax.grad(drawn), (None, 0)))(variational, keys)
+    found = quick(jax.vmap(jax.grad(drawn), (None, 0)))(variational, keys)
 
     def exact(variational):
         means, variances = family.moments(variational)

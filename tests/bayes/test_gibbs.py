@@ -11,6 +11,7 @@ from jdl.bayes.gibbs import gibbs, random_scan_gibbs
 from jdl.bayes.metropolis import metropolis
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 
 def ends(chain, start, length, chains):
@@ -20,7 +21,7 @@ def ends(chain, start, length, chains):
         return run(chain, chain.init(Variables(start)), None, key, length=length)[0]
 
     keys = jax.random.split(jax.random.key(0), chains)
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys).variables.params)
+    return jax.tree.map(np.asarray, quick(jax.vmap(one))(keys).variables.params)
 
 
 # Two normal variables of correlation 0.8, means 1 and -2, deviations 1 and 3.
@@ -62,7 +63,7 @@ def test_a_scan_sees_the_entries_that_it_has_drawn():
         start = {"x": jnp.array(99.0), "y": jnp.array(-2.0 + 3.0 * 2)}
         return gibbs(PAIR).step(gibbs(PAIR).init(Variables(start)), None, key)[0]
 
-    found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 20000)).variables.params
+    found = quick(jax.vmap(one))(jax.random.split(jax.random.key(0), 20000)).variables.params
     expected = -2.0 + 3.0 * 2 * CORRELATION**2
     assert abs(found["y"].mean() - expected) < 4.5 * found["y"].std() / np.sqrt(20000)
 
@@ -157,7 +158,7 @@ def test_a_random_scan_chooses_by_weight_and_changes_that_entry_alone():
         state, info = chain.step(chain.init(Variables(FAR)), None, key)
         return state.variables.params, info["entry"]
 
-    found, entry = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 4000))
+    found, entry = quick(jax.vmap(one))(jax.random.split(jax.random.key(0), 4000))
     assert abs(entry.mean() - 0.75) < 4.5 * np.sqrt(0.75 * 0.25 / 4000)
     np.testing.assert_array_equal(found["x"] == 5.0, entry == 1)
     np.testing.assert_array_equal(found["y"] == 5.0, entry == 0)

@@ -10,6 +10,7 @@ from jdl.bayes import diagnostics
 from jdl.bayes.hmc import hmc, kinetic_energy, leapfrog
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 COVARIANCE = np.array([[1.0, 0.8], [0.8, 2.0]])
 MEAN = np.array([1.0, -2.0])
@@ -38,7 +39,7 @@ def draws_of(chain, *, chains=64, length=500):
 
     starts = Variables({"x": jnp.asarray(np.tile(MEAN, (chains, 1)), jnp.float32)})
     keys = jax.random.split(jax.random.key(0), chains)
-    draws, info = jax.jit(jax.vmap(one))(starts, keys)
+    draws, info = quick(jax.vmap(one))(starts, keys)
     return np.asarray(draws[:, 50:]), info
 
 

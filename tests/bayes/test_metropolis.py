@@ -15,6 +15,7 @@ from jdl.bayes.metropolis import (
 )
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 
 def test_moments_of_a_correlated_gaussian():
@@ -33,7 +34,7 @@ def test_moments_of_a_correlated_gaussian():
             keep=lambda s, i: s.variables.params["x"],
         )[1]
 
-    draws = jax.jit(jax.vmap(one))(starts, jax.random.split(jax.random.key(0), 64))[:, 500:]
+    draws = quick(jax.vmap(one))(starts, jax.random.split(jax.random.key(0), 64))[:, 500:]
     by_chain = draws.mean(1)  # 64 independent estimates give the standard error
     error = by_chain.std(0) / 8
     assert np.all(np.abs(by_chain.mean(0)) < 4.5 * error)
@@ -69,7 +70,7 @@ def test_one_chain_visits_three_states_as_often_as_they_are_probable():
         state = chain.init(Variables(jnp.array(1.5)))
         return run(chain, state, None, key, length=2000, keep=lambda s, i: s.variables.params)[1]
 
-    draws = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 32))[:, 100:]
+    draws = quick(jax.vmap(one))(jax.random.split(jax.random.key(0), 32))[:, 100:]
     shares = np.stack([np.mean((draws >= k) & (draws < k + 1), axis=1) for k in range(3)])
     error = shares.std(1) / np.sqrt(32)
     assert np.all(np.abs(shares.mean(1) - weights) < 4.5 * error)
@@ -93,8 +94,12 @@ def log_autoregressive(to, origin):
 
 def acceptance_of(log_proposal):
     chain = metropolis_hastings(lambda x: -0.5 * jnp.sum(x**2), autoregressive, log_proposal)
-    state = chain.init(Variables(jnp.array([2.0, -1.0])))
-    return run(chain, state, None, jax.random.key(0), length=50)[1]["acceptance"]
+
+    def rates(key):
+        state = chain.init(Variables(jnp.array([2.0, -1.0])))
+        return run(chain, state, None, key, length=50)[1]["acceptance"]
+
+    return quick(rates)(jax.random.key(0))
 
 
 def test_a_proposal_reversible_for_the_density_is_always_taken():
@@ -126,7 +131,7 @@ def test_one_step_on_four_states_is_the_transition_matrix_by_enumeration():
         return state.variables.params
 
     keys = jax.random.split(jax.random.key(0), 4 * count)
-    ends = jax.jit(jax.vmap(after))(jnp.repeat(jnp.arange(4), count), keys).reshape(4, count)
+    ends = quick(jax.vmap(after))(jnp.repeat(jnp.arange(4), count), keys).reshape(4, count)
     shares = np.stack([np.mean(ends == k, 1) for k in range(4)], 1)
     error = np.sqrt(expected * (1 - expected) / count)
     assert np.all(np.abs(shares - expected) < 4.5 * error + 1e-9)
@@ -151,7 +156,7 @@ def drift(chain):
         params = run(chain, state, None, key, length=2)[0].variables.params
         return ROTATION.T @ jnp.stack([params["a"], params["b"]])
 
-    end = jax.jit(jax.vmap(after))(start, jax.random.split(jax.random.key(2), len(start)))
+    end = quick(jax.vmap(after))(start, jax.random.split(jax.random.key(2), len(start)))
     change = np.stack([f(end) - f(y) for f in (lambda y: y, lambda y: y**2, jnp.exp, jnp.cos)])
     return np.abs(change.mean(1)) / (change.std(1) / np.sqrt(len(start)))
 
@@ -204,7 +209,7 @@ def test_the_hessian_walk_is_metropolis_hastings_with_its_proposal():
             state = chain.init(start)
             return run(chain, state, None, jax.random.key(3), length=40, keep=both)[1]
 
-        (draws, info), (others, said) = jax.jit(lambda: (walk(one), walk(other)))()
+        (draws, info), (others, said) = quick(lambda: (walk(one), walk(other)))()
     for name in draws:
         np.testing.assert_allclose(draws[name], others[name], atol=1e-10)
     np.testing.assert_allclose(info["acceptance"], said["acceptance"], atol=1e-10)
@@ -214,6 +219,7 @@ def test_the_hessian_walk_is_metropolis_hastings_with_its_proposal():
 def test_the_hessian_walk_mixes_on_a_stretched_gaussian_as_on_a_round_one():
     scales = jnp.array([0.01, 30.0])
 
+    @quick
     def accepted(scales):
         chain = hessian_metropolis(lambda x: -0.5 * jnp.sum((x / scales) ** 2), 1.0, floor=1e-5)
         state = chain.init(Variables(jnp.zeros(2)))

@@ -9,6 +9,7 @@ from numpyro.infer import HMC, NUTS
 from jdl.bayes.numpyro_kernels import from_numpyro
 from jdl.core import Variables
 from jdl.train import run
+from tests.conformance.case import quick
 
 COVARIANCE = np.array([[1.0, 0.8], [0.8, 2.0]])
 PRECISION = jnp.asarray(np.linalg.inv(COVARIANCE), jnp.float32)
@@ -38,7 +39,7 @@ def test_moments_of_a_correlated_gaussian_by_vmapped_chains(kernel, key):
             keep=lambda state, info: (state.variables, info),
         )[1]
 
-    variables, info = jax.jit(jax.vmap(one))(jax.random.split(key, 16))
+    variables, info = quick(jax.vmap(one))(jax.random.split(key, 16))
     draws = np.asarray(variables.params["x"][:, 200:])
     np.testing.assert_allclose(np.cov(draws.reshape(-1, 2).T), COVARIANCE, rtol=0.12)
     assert np.abs(draws.mean((0, 1))).max() < 0.15

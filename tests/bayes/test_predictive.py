@@ -13,6 +13,7 @@ from jdl import bayes as ours
 from jdl.bayes.likelihoods import bernoulli, categorical, gaussian, heteroscedastic, poisson
 from jdl.core import Variables
 from jdl.models.mlp import mlp
+from tests.conformance.case import quick
 
 NOISE = 0.4
 
@@ -36,7 +37,7 @@ def regression():
 
 
 def jitted(function, likelihood, *options, **named):
-    return jax.jit(lambda *arrays: function(arrays[0], likelihood, *arrays[1:], *options, **named))
+    return quick(lambda *arrays: function(arrays[0], likelihood, *arrays[1:], *options, **named))
 
 
 ENTROPIES = jitted(ours.class_predictive, categorical)
@@ -51,14 +52,18 @@ def test_outputs_are_those_of_each_draw_in_slices_and_in_chains(key):
     draws = jax.tree.map(
         lambda x: jnp.linspace(-1, 1, 6 * x.size).reshape(2, 3, *x.shape), model.init(key).params
     )
-    found = ours.predict(model, draws, inputs, draw_axes=2)
+    found, *sliced = quick(
+        lambda draws: [
+            ours.predict(model, draws, inputs, draw_axes=2, batch_size=size)
+            for size in (None, 4, 100)
+        ]
+    )(draws)
     assert found.shape == (2, 3, 5, 3)
     last = jax.tree.map(lambda x: x[1, 2], draws)
     expected, _ = model.apply(Variables(last), inputs)
     np.testing.assert_allclose(found[1, 2], expected, atol=1e-6)
-    for batch_size in [4, 100]:
-        sliced = ours.predict(model, draws, inputs, draw_axes=2, batch_size=batch_size)
-        np.testing.assert_allclose(sliced, found, atol=1e-6)
+    for outputs in sliced:
+        np.testing.assert_allclose(outputs, found, atol=1e-6)
     with pytest.raises(ValueError, match="the same 2 leading axes"):
         ours.predict(model, last, inputs, draw_axes=2)
 
@@ -96,7 +101,7 @@ def test_numpyro_predicts_the_same_targets(regression, key):
 def test_parts_add_up_to_the_variance_of_targets(likelihood, key):
     outputs = jax.random.normal(key, [50, 4, 2])
 
-    @jax.jit
+    @quick
     def both(outputs, key):
         found = ours.predictive(outputs, likelihood)
         targets = ours.sample_targets(outputs, likelihood, key, repeats=2000)

@@ -53,7 +53,8 @@ def linear():
     "call",
     [
         partial(sample, sampler=partial(adaptive_hmc, num_steps=5)),
-        partial(sample, sampler=nuts),
+        # Slow to compile; test_numpyro_kernels has its moments.
+        pytest.param(partial(sample, sampler=nuts), marks=pytest.mark.slow),
         partial(sample_jointly, sampler=chees_hmc),
     ],
     ids=["hmc", "nuts", "chees"],

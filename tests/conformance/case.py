@@ -6,11 +6,18 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from jdl.core import Algorithm, Estimator, Model, Variables
 
 # For programs that run a few times: XLA compiles a training pass in half the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 ROOMS = ("jdl.models", "jdl.train", "jdl.bayes", "jdl.rl")
+
+
+def quick(function: Callable) -> Callable:
+    """The function under jit, for tests that call it once or twice: compiled fast, run slower."""
+    return jax.jit(function, compiler_options=QUICK)
 
 
 class ModelCase(NamedTuple):
