@@ -99,7 +99,8 @@ def _curves(panel, positions, values, names, truth, least):
     """The classes that matter somewhere, each named where it is likeliest."""
     for label in np.flatnonzero((values.max(0) >= least) | (np.arange(len(names)) == truth)):
         colour = "#000000" if label == truth else COLOURS[label % (len(COLOURS) - 1)]
-        panel.plot(positions, values[:, label], color=colour, linewidth=1.7)
+        dash = DASHES[label // (len(COLOURS) - 1) % 4] if label != truth else "-"
+        panel.plot(positions, values[:, label], dash, color=colour, linewidth=1.7)
         top = int(values[:, label].argmax())
         place = positions[top], values[top, label] + 0.03
         panel.text(*place, names[label], color=colour, ha="center", weight="bold", fontsize=9)
