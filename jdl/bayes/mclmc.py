@@ -11,7 +11,9 @@
 
 Unadjusted: as no step is refused, the draws are biased, by as much as the step size is large. What
 tells is the variance of the energy change of a step per dimension, which `adaptive_mclmc` aims at.
-Where the bias matters, compare with a target ten times smaller, or with `adaptive_hmc`.
+Where the bias matters, compare with a target ten times smaller, or with `adaptive_hmc`. Of networks
+a few steps have energy changes far above all others, and the search gives them little weight: there
+the mean is ten to hundreds of times the target (the median is below it).
 
 Source: Robnik, De Luca, Silverstein, Seljak 2023 (Microcanonical Hamiltonian Monte Carlo); Robnik
 and Seljak 2024 (Fluctuation without dissipation: microcanonical Langevin Monte Carlo), with their
@@ -180,8 +182,8 @@ def adaptive_mclmc(
         mass: `UNIT`, or `DIAGONAL` for params of different scales.
 
     Returns:
-        An Algorithm; the batch is ignored. Info: as of `mclmc`, and `step_size`, `length`,
-        `num_steps`.
+        An Algorithm; the batch is ignored. Info: as of `mclmc`, and `step_size`, which is the mean
+        so far in the warm-up, `length`, `num_steps`.
 
     Raises:
         ValueError: another mass; from `init`, params that are not one vector of two or more.
