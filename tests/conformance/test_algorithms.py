@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from tests.conformance.case import QUICK
+from tests.conformance.case import quick
 from tests.conformance.catalogue import ALGORITHMS
 
 DEVICES = 4
-
-
-def _quick(function):
-    return jax.jit(function, compiler_options=QUICK)
 
 
 class Prepared:
@@ -25,7 +21,7 @@ class Prepared:
         self.case, self.traces = case, 0
         self.algorithm, variables = case.make()
         self.start = self.algorithm.init(variables, jax.random.key(1))
-        step = _quick(self.counted)
+        step = quick(self.counted)
         with jax.debug_key_reuse(case.keys_followed):
             self.first, self.info = step(self.start, case.batch, jax.random.key(0))
             self.second, self.later = step(self.first, case.batch, jax.random.key(2))
@@ -87,7 +83,7 @@ def test_info_has_the_same_scalar_entries_at_each_step(prepared):
 def test_members_by_vmap_equal_a_loop(vmappable):
     states = jax.tree.map(_stacked, vmappable.start, vmappable.first)
     keys = jnp.stack([jax.random.key(0), jax.random.key(2)])
-    step = _quick(jax.vmap(vmappable.algorithm.step, (0, None, 0)))
+    step = quick(jax.vmap(vmappable.algorithm.step, (0, None, 0)))
     together = step(states, vmappable.case.batch, keys)
     alone = [(vmappable.first, vmappable.info), (vmappable.second, vmappable.later)]
     jax.tree.map(_close, together, jax.tree.map(_stacked, *alone))
@@ -102,7 +98,7 @@ def test_a_step_on_four_devices_equals_the_step_on_one(divisible):
     batch = jax.device_put(divisible.case.batch, rows)
     state = jax.device_put(divisible.start, NamedSharding(mesh, PartitionSpec()))
     assert all(len(x.sharding.device_set) == DEVICES for x in jax.tree.leaves(batch))
-    after = _quick(divisible.algorithm.step)(state, batch, jax.random.key(0))
+    after = quick(divisible.algorithm.step)(state, batch, jax.random.key(0))
     jax.tree.map(_close, after, (divisible.first, divisible.info))
 
 

@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 
 from jdl.core import Variables
-from tests.conformance.case import QUICK
+from tests.conformance.case import quick
 from tests.conformance.catalogue import MODELS
 
 MEMBERS = 2
-
-
-def _quick(function):
-    return jax.jit(function, compiler_options=QUICK)
 
 
 def _member_keys():
@@ -32,10 +28,10 @@ class Prepared:
     def __init__(self, case):
         self.case, self.model = case, case.make()
         self.key = jax.random.key(2) if case.noisy else None
-        self.init = _quick(self.model.init)
+        self.init = quick(self.model.init)
         self.variables = self.init(jax.random.key(0))
-        self.members = _quick(jax.vmap(self.model.init))(_member_keys())
-        self.evaluate = _quick(self.evaluation)
+        self.members = quick(jax.vmap(self.model.init))(_member_keys())
+        self.evaluate = quick(self.evaluation)
 
     def evaluation(self, variables, key):
         options = dict(self.case.options)
@@ -103,7 +99,7 @@ def test_training_leaves_no_trace_in_the_model(prepared):
 def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(prepared):
     params, buffers = prepared.perturbed(), prepared.variables.buffers
     with jax.debug_key_reuse(True):
-        step = _quick(jax.value_and_grad(prepared.loss, has_aux=True))
+        step = quick(jax.value_and_grad(prepared.loss, has_aux=True))
         # XLA compiles this generator in less time than threefry, once for each dropout.
         (_, after), gradient = step(params, buffers, jax.random.key(3, impl="unsafe_rbg"))
     _same_type(after, buffers)
@@ -117,7 +113,7 @@ def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(pre
 
 
 def test_an_ensemble_is_a_vmap(prepared):
-    together, _ = _quick(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
+    together, _ = quick(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
     for number in range(MEMBERS):
         alone, _ = prepared.evaluate(_member(prepared.members, number), prepared.key)
         _close(_member(together, number), alone, prepared.case.tolerance)

@@ -19,7 +19,7 @@ from jdl.models.convnets import lenet5
 from jdl.models.mlp import mlp
 from jdl.nn.variational_layers import FlipoutConv, FlipoutLinear, LocalReparameterizationLinear
 from jdl.train import descent, gradient
-from tests.conformance.case import AlgorithmCase, ModelCase
+from tests.conformance.case import AlgorithmCase, ModelCase, quick
 
 INPUTS = jax.random.normal(jax.random.key(0), [4, 3])
 TARGETS = jnp.sin(INPUTS[:, :1])
@@ -41,12 +41,12 @@ def _score_function():
 def _bayes_by_backprop():
     prior, options = dist.Normal(0.0, 1.0), {"num_batches": 2, "complexity": geometric}
     loss = bayes_by_backprop(NETWORK, prior, gaussian(0.3), 8, **options)
-    start = counted(variational(NETWORK).init(jax.random.key(0)))
+    start = counted(quick(variational(NETWORK).init)(jax.random.key(0)))
     return descent(gradient(loss), optax.sgd(0.01)), start
 
 
 def _svi():
-    sites = numpyro_model(NETWORK, dist.Normal(0.0, 1.0), gaussian(0.3))
+    sites = numpyro_model(mlp([3, 1]), dist.Normal(0.0, 1.0), gaussian(0.3))
     batch = INPUTS, TARGETS
     svi = SVI(sites, AutoNormal(sites), optax.sgd(1e-3), Trace_ELBO())
     return from_svi(svi, batch), Variables({})
@@ -55,7 +55,7 @@ def _svi():
 def _mixture():
     prior = MixturePrior(0.5, jnp.zeros(3), 0.3, 4.0, jnp.eye(3))
     guess = jax.nn.softmax(jax.random.normal(jax.random.key(2), [4, 2]))
-    return variational_mixture(prior), Variables(mixture_posterior(prior, INPUTS, guess))
+    return variational_mixture(prior), Variables(quick(mixture_posterior)(prior, INPUTS, guess))
 
 
 MODELS = {
