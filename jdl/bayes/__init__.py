@@ -37,6 +37,7 @@ from jdl.bayes.diagnostics import to_arviz as to_arviz
 from jdl.bayes.dropout import dropout_outputs as dropout_outputs
 from jdl.bayes.dropout import dropout_precision as dropout_precision
 from jdl.bayes.elbo import kl_to_normal_prior as kl_to_normal_prior
+from jdl.bayes.elbo import leave_one_out as leave_one_out
 from jdl.bayes.elbo import negative_elbo as negative_elbo
 from jdl.bayes.elbo import negative_elbo_with_kl as negative_elbo_with_kl
 from jdl.bayes.elbo import score_function as score_function
@@ -61,6 +62,8 @@ from jdl.bayes.laplace import output_draws as output_draws
 from jdl.bayes.laplace import probit_bernoulli as probit_bernoulli
 from jdl.bayes.laplace import probit_categorical as probit_categorical
 from jdl.bayes.laplace import with_prior as with_prior
+from jdl.bayes.mclmc import adaptive_mclmc as adaptive_mclmc
+from jdl.bayes.mclmc import mclmc as mclmc
 from jdl.bayes.metropolis import ChainState as ChainState
 from jdl.bayes.metropolis import hessian_metropolis as hessian_metropolis
 from jdl.bayes.metropolis import metropolis as metropolis
@@ -74,7 +77,6 @@ from jdl.bayes.predictive import predict as predict
 from jdl.bayes.predictive import predictive as predictive
 from jdl.bayes.predictive import predictive_interval as predictive_interval
 from jdl.bayes.predictive import sample_targets as sample_targets
-from jdl.bayes.predictive import shortest_interval as shortest_interval
 from jdl.bayes.priors import by_pattern as by_pattern
 from jdl.bayes.priors import log_prior as log_prior
 from jdl.bayes.priors import sample_prior as sample_prior
@@ -92,3 +94,4 @@ from jdl.bayes.svi import guide_draws as guide_draws
 from jdl.bayes.swag import swag_diagonal_draws as swag_diagonal_draws
 from jdl.bayes.swag import swag_draws as swag_draws
 from jdl.bayes.swag import with_swag as with_swag
+from jdl.bayes.variational_em import variational_mixture as variational_mixture
