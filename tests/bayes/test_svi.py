@@ -16,6 +16,7 @@ from jdl.bayes.svi import from_svi, guide_draws
 from jdl.core import Variables
 from jdl.models.mlp import mlp
 from jdl.train import run
+from tests.conformance.case import quick
 
 MODEL = mlp([2, 1])
 SITES = numpyro_model(MODEL, dist.Normal(0.0, 2.0), gaussian(0.5))
@@ -31,7 +32,7 @@ def test_a_step_is_an_update_of_numpyro():
     state = algorithm.init(Variables({}), jax.random.key(0))
     inner = svi.init(jax.random.key(0), *BATCH)
 
-    @jax.jit
+    @quick
     def both(state, inner, key):
         state, info = algorithm.step(state, BATCH, key)
         return state, info["loss"], *svi.update(inner._replace(rng_key=key), *BATCH)
@@ -53,18 +54,22 @@ def test_a_full_guide_finds_the_posterior_of_a_linear_model_and_its_draws_are_pa
     algorithm = from_svi(svi, BATCH)
     state = algorithm.init(Variables({}), jax.random.key(0))
     fixed = algorithm._replace(step=lambda state, _, key: algorithm.step(state, BATCH, key))
-    state, info = jax.jit(lambda s, k: run(fixed, s, None, k, length=2000))(
-        state, jax.random.key(1)
-    )
+    state, info = quick(lambda s, k: run(fixed, s, None, k, length=2000))(state, jax.random.key(1))
     like = jax.eval_shape(MODEL.init, jax.random.key(0)).params
-    draws = guide_draws(guide, state.variables.params, like, jax.random.key(2), 20_000)
+
+    @quick
+    def drawn(params, key):
+        draws = guide_draws(guide, params, like, key, 20_000)
+        outputs = jax.vmap(lambda p: MODEL.apply(Variables(p), BATCH[0][:3])[0])(draws)
+        return draws, jax.vmap(lambda tree: ravel_pytree(tree)[0])(draws), outputs
+
+    draws, flat, outputs = drawn(state.variables.params, jax.random.key(2))
     assert draws["layers"]["0"]["kernel"].shape == (20_000, 2, 1)
-    flat = np.asarray(jax.vmap(lambda tree: ravel_pytree(tree)[0])(draws))
+    flat = np.asarray(flat)
     scale = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(flat.mean(0), mean, atol=0.15 * scale.min())
     found = np.cov(flat.T) / np.outer(scale, scale)
     np.testing.assert_allclose(found, covariance / np.outer(scale, scale), atol=0.12)
-    outputs = jax.vmap(lambda p: MODEL.apply(Variables(p), BATCH[0][:3])[0])(draws)
     np.testing.assert_allclose(outputs.mean(0)[:, 0], features[:3] @ mean, atol=0.05)
 
 
