@@ -303,7 +303,15 @@ def adaptive_metropolis(
 
     Returns:
         An Algorithm; info as of `metropolis`, and `step_size`.
+
+    Raises:
+        ValueError: a dense mass.
     """
+    if mass is DENSE:
+        raise ValueError(
+            "the walk of `metropolis` takes a scale for each entry: mass is DIAGONAL or UNIT; got "
+            "DENSE. Over positions cholesky(C) z, the walk over z has covariance C"
+        )
 
     def build(step_size, inverse_mass):
         return metropolis(log_density, jax.tree.map(lambda v: step_size * v**0.5, inverse_mass))

@@ -67,7 +67,7 @@ def top_label(probabilities: jax.Array, labels: jax.Array) -> tuple[jax.Array, j
     Raises:
         ValueError: other shapes.
     """
-    _check_classes(probabilities, labels)
+    check_classes(probabilities, labels)
     return probabilities.max(-1), probabilities.argmax(-1) == labels
 
 
@@ -158,7 +158,7 @@ def temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
         >>> round(float(jax.nn.softmax(logits[0] / found)[0]), 4)
         0.75
     """
-    _check_classes(logits, labels)
+    check_classes(logits, labels)
     logits = logits - logits.max(-1, keepdims=True)
     chosen = jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
 
@@ -202,7 +202,12 @@ def central_coverage(cdf_values: jax.Array, levels: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(2 * cdf_values[None] - 1) <= levels[:, None], -1)
 
 
-def _check_classes(probabilities, labels):
+def check_classes(probabilities: jax.Array, labels: jax.Array) -> None:
+    """Refuses what is not probabilities or logits [N, C] with integer labels [N].
+
+    Raises:
+        ValueError: says what came instead.
+    """
     if (
         probabilities.ndim != 2
         or probabilities.shape[:1] != labels.shape

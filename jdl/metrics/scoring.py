@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
 
+from jdl.metrics.calibration import check_classes
+
 
 class BrierParts(NamedTuple):
     """What a Brier score is made of: reliability - resolution + uncertainty + within.
@@ -50,9 +52,9 @@ def brier_score(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
         A number in [0, 2]. For two classes, twice the score that counts class 1 alone.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: other shapes, or labels that are not integers.
     """
-    _check(probabilities, labels)
+    check_classes(probabilities, labels)
     outcomes = jax.nn.one_hot(labels, probabilities.shape[-1], dtype=probabilities.dtype)
     return jnp.mean(jnp.sum((probabilities - outcomes) ** 2, -1))
 
@@ -71,9 +73,9 @@ def brier_decomposition(
         BrierParts, whose signed sum is `brier_score`.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: other shapes, or labels that are not integers.
     """
-    _check(probabilities, labels)
+    check_classes(probabilities, labels)
     outcomes = jax.nn.one_hot(labels, probabilities.shape[-1], dtype=probabilities.dtype)
 
     def parts(p, o):
@@ -105,9 +107,9 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
         Nats, infinite if something happened that was called impossible.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: other shapes, or labels that are not integers.
     """
-    _check(probabilities, labels)
+    check_classes(probabilities, labels)
     return -jnp.mean(jnp.log(jnp.take_along_axis(probabilities, labels[:, None], -1)))
 
 
@@ -163,11 +165,3 @@ def crps_ensemble(draws: jax.Array, targets: jax.Array, *, fair: bool = False) -
     weights = (2 * jnp.arange(1, count + 1) - count - 1).astype(offsets.dtype)
     gaps = jnp.tensordot(weights, jnp.sort(offsets, 0), 1)
     return jnp.mean(jnp.abs(offsets), 0) - gaps / (count * (count - 1 if fair else count))
-
-
-def _check(probabilities, labels):
-    if probabilities.ndim != 2 or probabilities.shape[:1] != labels.shape:
-        raise ValueError(
-            f"probabilities are [N, C] and labels [N]; got {list(probabilities.shape)} and "
-            f"{list(labels.shape)}. For two classes give both: jnp.stack([1 - p, p], -1)"
-        )

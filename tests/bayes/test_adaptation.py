@@ -137,3 +137,5 @@ def test_without_warm_up_nothing_is_tuned(key):
 def test_a_dense_mass_of_a_tree_is_refused():
     with pytest.raises(ValueError, match="one vector; got the tree"):
         adaptive_hmc(isotropic, 10, mass=DENSE).init(Variables({"a": jnp.ones(2)}))
+    with pytest.raises(ValueError, match="DIAGONAL or UNIT; got DENSE"):
+        adaptive_metropolis(isotropic, 10, mass=DENSE)

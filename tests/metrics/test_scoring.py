@@ -113,3 +113,5 @@ def test_mistakes_are_told():
         ours.crps_ensemble(jnp.zeros([4, 3]), jnp.zeros(2))
     with pytest.raises(ValueError, match=r"got \[3\]"):
         ours.brier_score(jnp.zeros(3), jnp.zeros(3, int))
+    with pytest.raises(ValueError, match="float32. For two classes"):
+        ours.negative_log_likelihood(jnp.ones([3, 2]), jnp.zeros(3))
