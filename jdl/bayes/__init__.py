@@ -77,6 +77,7 @@ from jdl.bayes.predictive import predict as predict
 from jdl.bayes.predictive import predictive as predictive
 from jdl.bayes.predictive import predictive_interval as predictive_interval
 from jdl.bayes.predictive import sample_targets as sample_targets
+from jdl.bayes.predictive import shortest_interval as shortest_interval
 from jdl.bayes.priors import by_pattern as by_pattern
 from jdl.bayes.priors import log_prior as log_prior
 from jdl.bayes.priors import sample_prior as sample_prior
