@@ -13,6 +13,7 @@ from jdl.functional import functional
 from jdl.models.convnets import lenet5
 from jdl.models.mlp import mlp
 from jdl.nn import variational_layers as layers
+from tests.conformance.case import quick
 
 LINEAR = {
     "plain": layers.WeightSamplingLinear,
@@ -54,7 +55,7 @@ def drawn(made, kind):
     model, variables = made(kind)
     inputs = INPUTS if made is linear else IMAGES
     keys = jax.random.split(jax.random.key(1), DRAWS)
-    outputs = jax.jit(jax.vmap(lambda k: model.apply(variables, inputs, key=k, train=True)[0]))
+    outputs = quick(jax.vmap(lambda k: model.apply(variables, inputs, key=k, train=True)[0]))
     return np.asarray(outputs(keys), float)
 
 
@@ -112,7 +113,7 @@ def test_places_of_a_convolution_share_the_weights_but_with_local_noise(kind, co
     model, variables = convolution(kind)
     keys = jax.random.split(jax.random.key(2), 1000)
 
-    @jax.jit
+    @quick
     @jax.vmap
     def draw(key):
         return model.apply(variables, jnp.ones([1, 5, 5, 2]), key=key, train=True)[0]
@@ -134,7 +135,7 @@ def test_gradients_vary_less_than_with_one_matrix_for_the_batch():
             outputs, _ = model.apply(variables._replace(params=params), inputs, key=key, train=True)
             return jnp.mean(jnp.square(outputs))
 
-        found = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(variables.params, keys)
+        found = quick(jax.vmap(jax.grad(loss), (None, 0)))(variables.params, keys)
         variance[kind] = {
             part: sum(float(leaf[part].var(0).sum()) for leaf in found.values())
             for part in ("mean", "rho")
