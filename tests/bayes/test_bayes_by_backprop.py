@@ -74,10 +74,14 @@ def test_the_objective_is_f_for_each_example(prior, params):
     """With the complexity sampled it is f / N at the weights that were drawn."""
     loss = bayes_by_backprop(NETWORK, PRIORS[prior], gaussian(0.4), 8, sampled_kl=True)
     joint = log_posterior(NETWORK, PRIORS[prior], gaussian(0.4))
-    (found, info), (seen, theta) = quick(lambda p, k: (_loss(loss, p, k), _drawn(p, k)))(
-        params, jax.random.key(3)
-    )
-    expected = (mean_field().log_prob(params, theta) - joint(theta, BATCH)) / 8
+
+    @quick
+    def both(params, key):
+        theta = _drawn(params, key)
+        expected = (mean_field().log_prob(params, theta) - joint(theta, BATCH)) / 8
+        return _loss(loss, params, key), expected
+
+    (found, info), expected = both(params, jax.random.key(3))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     np.testing.assert_allclose(info["kl"] / 8 + info["nll"], found, rtol=1e-5)
 
@@ -90,8 +94,7 @@ def _loss(loss, params, key):
 def _drawn(params, key):
     """The weights of a single draw: the keys are split as the objective splits them."""
     key_weights, _ = jax.random.split(jax.random.split(key, 1)[0])
-    noise = normal_noise(key_weights, params["mean"])
-    return noise, reparameterized(params, noise)
+    return reparameterized(params, normal_noise(key_weights, params["mean"]))
 
 
 def test_the_closed_kl_is_the_mean_of_the_sampled_one(params):
@@ -162,9 +165,14 @@ def test_variational_draws_in_training_and_takes_the_means_else(params):
     plain, _ = NETWORK.apply(Variables(params["mean"]), INPUTS)
     np.testing.assert_array_equal(model.apply(variables, INPUTS)[0], plain)
     keys = jax.random.split(jax.random.key(0), 3)
-    drawn = jax.vmap(lambda k: model.apply(variables, INPUTS, key=k, train=True)[0])(keys)
-    weights = mean_field().draw(params, jax.random.split(keys[1])[0])
-    expected, _ = NETWORK.apply(Variables(weights), INPUTS)
+
+    @quick
+    def both(keys):
+        drawn = jax.vmap(lambda k: model.apply(variables, INPUTS, key=k, train=True)[0])(keys)
+        weights = mean_field().draw(params, jax.random.split(keys[1])[0])
+        return drawn, NETWORK.apply(Variables(weights), INPUTS)[0]
+
+    drawn, expected = both(keys)
     np.testing.assert_allclose(drawn[1], expected, rtol=1e-5, atol=1e-6)
     assert np.abs(drawn[0] - drawn[2]).max() > 1e-2
     with pytest.raises(ValueError, match="key=..., train=True"):
@@ -184,7 +192,7 @@ def test_fit_and_ensembles_take_it_unchanged():
     loss = bayes_by_backprop(NETWORK, PRIORS["mixture"], gaussian(0.4), 8)
     members = ensemble(descent(gradient(loss), optax.adam(0.01)))
     keys = jax.random.split(jax.random.key(0), 3)
-    variables = jax.vmap(variational(NETWORK).init)(keys)
+    variables = quick(jax.vmap(variational(NETWORK).init))(keys)
     fitted = fit(members, members.init(variables), BATCH, jax.random.key(1), steps=4, batch_size=4)
     assert fitted.history["kl"].shape == (4, 3)
     assert np.all(np.isfinite(fitted.history["loss"]))
@@ -194,7 +202,7 @@ def test_fit_and_ensembles_take_it_unchanged():
 def test_a_flipout_network_has_an_elbo(rows):
     model = mlp([4, 3, 3], linear=FlipoutLinear)
     loss = layered_elbo(model, 0.7, categorical, num_examples=100)
-    params, buffers = model.init(jax.random.key(0))
+    params, buffers = quick(model.init)(jax.random.key(0))
     batch = jnp.ones([rows, 4]), jnp.arange(rows) % 3
     value, (_, info) = quick(loss)(params, buffers, batch, jax.random.key(1))
     np.testing.assert_allclose(value, info["kl"] / 100 + info["nll"], rtol=1e-5)
