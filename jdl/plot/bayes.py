@@ -55,7 +55,7 @@ def predictive_band(
     axes.set(xlabel="x", ylabel="y", title=title, xlim=(x[0], x[-1]))
     edge = [mean - 2.5 * total, mean + 2.5 * total]
     axes.set_ylim(min(edge[0].min(), data[1].min()), max(edge[1].max(), data[1].max()))
-    axes.legend(loc="upper left", ncols=2, frameon=False)
+    axes.legend(loc="upper left", ncols=2, frameon=True, framealpha=0.8, edgecolor="none")
     return figure
 
 

@@ -29,7 +29,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from numpyro import distributions as dist
 
-from jdl.bayes import adaptive_hmc, bulk_ess, posterior, rank_r_hat, sample
+from jdl.bayes import UNIT, adaptive_hmc, bulk_ess, posterior, rank_r_hat, sample
 from jdl.bayes.densities import Posterior
 from jdl.bayes.likelihoods import gaussian
 from jdl.core import Tree, Variables
@@ -63,7 +63,7 @@ class Settings:
     descent_steps: int = 3000
     """Steps of Adam that take each chain to a maximum of the posterior."""
     warmup: int = 300
-    """Draws that tune step size and mass."""
+    """Draws that tune the step size."""
     draws: int = 700
     """Draws kept of each chain."""
     leapfrogs: int = 1000
@@ -89,7 +89,7 @@ def run(settings: Settings, key: jax.Array) -> Report:
     )
     sampled = sample(
         goal,
-        partial(adaptive_hmc, num_steps=settings.leapfrogs),
+        partial(adaptive_hmc, num_steps=settings.leapfrogs, mass=UNIT),
         key_chains,
         chains=settings.chains,
         warmup=settings.warmup,
