@@ -63,7 +63,7 @@ EXCEPTIONS = {
 LAZY = {
     "numpyro": ("bayes/", "recipes/"),
     **dict.fromkeys(
-        ["matplotlib", "sklearn", "scipy", "tyro", "equinox", "gymnasium", "safetensors", "arviz"], ()
+        "matplotlib sklearn scipy tyro equinox gymnasium safetensors arviz".split(), ()
     ),
 }
 FUNCTION_LINES, MEDIAN_LINES, FILE_LINES = 60, 12, 400
