@@ -75,7 +75,7 @@ def effective_sample_size(draws) -> np.ndarray:
     Raises:
         ValueError: another shape.
     """
-    return diagnostics.effective_sample_size(_checked(draws))
+    return _effective(_checked(draws))
 
 
 def bulk_ess(draws) -> np.ndarray:
@@ -87,7 +87,7 @@ def bulk_ess(draws) -> np.ndarray:
     Returns:
         [...].
     """
-    return diagnostics.effective_sample_size(_halves(_normal_ranks(_checked(draws, 8))))
+    return _effective(_halves(_normal_ranks(_checked(draws, 8))))
 
 
 def tail_ess(draws) -> np.ndarray:
@@ -101,8 +101,7 @@ def tail_ess(draws) -> np.ndarray:
     """
     draws = _halves(_checked(draws, 8))
     sizes = [
-        diagnostics.effective_sample_size((draws <= np.quantile(draws, q, (0, 1))).astype(float))
-        for q in (0.05, 0.95)
+        _effective((draws <= np.quantile(draws, q, (0, 1))).astype(float)) for q in (0.05, 0.95)
     ]
     return np.minimum(*sizes)
 
@@ -264,6 +263,14 @@ def _normal_ranks(draws):
     together = draws.reshape(-1, *draws.shape[2:])
     ranks = stats.rankdata(together, axis=0).reshape(draws.shape)
     return special.ndtri((ranks - 3 / 8) / (len(together) + 1 / 4))
+
+
+def _effective(draws):
+    """At most N log10 N for N draws (Vehtari et al. 2021): of draws that alternate about the mean
+    the sum of autocorrelations is -1/2 or less, and says nothing."""
+    count = draws.shape[0] * draws.shape[1]
+    sizes, most = diagnostics.effective_sample_size(draws), count * np.log10(count)
+    return np.where((sizes < 0) | (sizes > most), most, sizes)
 
 
 def _halves(draws):

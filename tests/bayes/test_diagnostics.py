@@ -111,3 +111,11 @@ def test_too_few_draws_one_chain_and_a_stuck_one_are_said():
     assert not diagnose({"w": stuck}).converged
     with pytest.raises(ValueError, match="at least 4 draws"):
         diagnose({"w": np.zeros([4, 3])})
+
+
+def test_draws_that_alternate_have_a_bounded_size():
+    """Pairs x, -x: the mean is known exactly, and the sum of autocorrelations says nothing."""
+    noise = np.random.default_rng(7).normal(size=[4, 250])
+    alternating = np.repeat(noise, 2, axis=1) * np.tile([1.0, -1.0], 250)
+    for size in (effective_sample_size, bulk_ess):
+        assert 2000 < size(alternating) <= 2000 * np.log10(2000)

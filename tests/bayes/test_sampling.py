@@ -159,3 +159,28 @@ def test_a_joint_sampler_of_independent_chains_is_sample(key):
         normal_target(), lambda d, w: ensemble(walk(d, w)), key, chains=3, warmup=0, draws=5
     )
     np.testing.assert_array_equal(joint.draws["a"], alone.draws["a"])
+
+
+def test_neals_funnel_is_drawn_in_other_parameters_and_doubted_in_its_own(key):
+    """v ~ N(0, 3^2), x_i ~ N(0, exp(v)): Neal 2003, section 8; x = exp(v/2) z unfolds it."""
+
+    def funnel(params):
+        v, x = params["v"], params["x"]
+        return -(v**2) / 18 - jnp.sum(x**2) * jnp.exp(-v) / 2 - x.size * v / 2
+
+    def unfolded(params):
+        return -(params["v"] ** 2) / 18 - jnp.sum(params["z"] ** 2) / 2
+
+    def start(name):
+        return lambda key: {"v": jax.random.normal(key), name: jnp.ones(9)}
+
+    sampler = partial(adaptive_hmc, num_steps=8, jitter=0.9)
+    own = sample(density_target(funnel, start("x")), sampler, key, warmup=300, draws=300)
+    other = sample(density_target(unfolded, start("z")), sampler, key, warmup=300, draws=300)
+    assert not own.diagnosis.converged
+    assert other.diagnosis.params.r_hat < 1.02 and other.diagnosis.divergences == 0
+    np.testing.assert_allclose(other.draws["v"].std(), 3.0, rtol=0.1)
+    x = np.exp(other.draws["v"] / 2)[..., None] * other.draws["z"]
+    # log |x_i| = v / 2 + log |z_i|: mean -0.635, variance 9/4 + pi^2/8.
+    np.testing.assert_allclose(np.log(np.abs(x)).mean(), -0.6352, atol=0.25)
+    np.testing.assert_allclose(np.log(np.abs(x)).var(), 9 / 4 + np.pi**2 / 8, rtol=0.15)
