@@ -30,6 +30,7 @@ def report():
     return uncertain_digits.run(SHORT, jax.random.key(0))
 
 
+@pytest.mark.slow  # 45 s: it compiles six training programs of a LeNet-5
 def test_table_has_a_row_for_each_method_with_its_numbers(report):
     lines = report.text.splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:8]}
@@ -40,6 +41,7 @@ def test_table_has_a_row_for_each_method_with_its_numbers(report):
     assert all(np.isfinite(value) for value in report.metrics.values())
 
 
+@pytest.mark.slow  # 45 s: it compiles six training programs of a LeNet-5
 def test_only_methods_with_draws_have_mutual_information(report):
     metrics = report.metrics
     for method in METHODS:
@@ -48,6 +50,7 @@ def test_only_methods_with_draws_have_mutual_information(report):
     assert metrics["temperature_accuracy"] == metrics["single_accuracy"]
 
 
+@pytest.mark.slow  # 45 s: it compiles six training programs of a LeNet-5
 def test_pictures_are_there(report):
     names = {"reliability", "entropies", "roc", "shift", "turning", "strangest"}
     assert set(report.figures) == names
