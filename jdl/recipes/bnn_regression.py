@@ -21,8 +21,8 @@ mean at 1 to 9 % of the test points. Outside the band of f is 12 to 20 times as 
 The deep network of the book, `--hidden-layers 5 --hidden 10 --prior-variance 5 --leapfrogs 300`,
 has 471 weights. It is better calibrated, as the book finds, and wide in the gap: 95.6 % of the
 targets lie in the band on the data, 99.9 % in the gap, where f has a deviation of 2.6 for 0.03 on
-the data. But four chains of 700 draws (100 s) do not agree: R-hat 1.34, 12 % of the draws diverge. NUTS does
-no better in more time; `adaptive_mclmc` comes nearest (`benchmarks/bayes.py`).
+the data. But four chains of 700 draws (100 s) do not agree: R-hat 1.34, 12 % of the draws diverge.
+NUTS does no better in more time; `adaptive_mclmc` comes nearest (`benchmarks/bayes.py`).
 """
 
 from dataclasses import dataclass
