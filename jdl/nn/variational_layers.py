@@ -6,6 +6,9 @@
     local             y_n ~ N(x_n mean, x_n^2 std^2)                    noise of outputs
     flipout           y_n = x_n mean + ((x_n s_n) (std * noise)) r_n    s_n, r_n random signs
 
+The layers are `WeightSamplingLinear`, `LocalReparameterizationLinear`, `FlipoutLinear`, and each as
+a `...Conv`, for networks that take the class of a layer: `mlp(sizes, linear=FlipoutLinear)`.
+
 All three have the same mean and variance of each output. With one W the examples of a batch move
 together, so that the gradient is as noisy as that of one example; local noise and signs make them
 uncorrelated. Training draws, evaluation takes the means. Both kernel and bias hold `mean` and
@@ -16,6 +19,7 @@ Vicol, Ba, Tran, Grosse 2018, eq. 4 (flipout). The local noise of a convolution 
 between places too, which that of shared weights is not: the marginals alone are the same.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 
@@ -55,22 +59,18 @@ class NormalWeights(nnx.Module):
         return self.mean[...].astype(dtype), jax.nn.softplus(self.rho[...]).astype(dtype)
 
 
-def _weights(layer, shape, kernel_init, bias_init, initial_std, dtypes, rngs):
-    layer.dtype, param_dtype = dtypes
-    layer.deterministic = False
-    kernel = kernel_init(rngs.params(), shape, param_dtype)
-    layer.kernel = NormalWeights(kernel, initial_std)
-    layer.bias = NormalWeights(bias_init(rngs.params(), shape[-1:], param_dtype), initial_std)
+Draw = Callable[..., jax.Array]  # (layer, apply, x, shape of the examples, rngs) -> outputs
 
 
-class WeightSamplingLinear(nnx.Module):
-    """An affine layer that draws one matrix for the whole batch."""
+class VariationalLinear(nnx.Module):
+    """An affine layer of normal weights; `draw` says how its outputs are drawn."""
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
         *,
+        draw: Draw,
         initial_std: float = 0.05,
         kernel_init: Callable = LECUN,
         bias_init: Callable = ZEROS,
@@ -78,62 +78,20 @@ class WeightSamplingLinear(nnx.Module):
         param_dtype=jnp.float32,
         rngs: nnx.Rngs,
     ):
-        shape, dtypes = (in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
+        self.draw, self.dtype, self.deterministic = draw, dtype, False
+        kernel = kernel_init(rngs.params(), (in_features, out_features), param_dtype)
+        self.kernel = NormalWeights(kernel, initial_std)
+        self.bias = NormalWeights(
+            bias_init(rngs.params(), (out_features,), param_dtype), initial_std
+        )
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Inputs [..., in_features] -> [..., out_features]."""
-        return _weight_sampling(self, jnp.matmul, x, rngs)
+        return self.draw(self, jnp.matmul, x, x.shape[:-1], rngs)
 
 
-class LocalReparameterizationLinear(nnx.Module):
-    """An affine layer that draws its outputs, independent for each example."""
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        *,
-        initial_std: float = 0.05,
-        kernel_init: Callable = LECUN,
-        bias_init: Callable = ZEROS,
-        dtype=None,
-        param_dtype=jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        shape, dtypes = (in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
-
-    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Inputs [..., in_features] -> [..., out_features]."""
-        return _local(self, jnp.matmul, x, rngs)
-
-
-class FlipoutLinear(nnx.Module):
-    """An affine layer that turns the signs of one drawn matrix for each example."""
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        *,
-        initial_std: float = 0.05,
-        kernel_init: Callable = LECUN,
-        bias_init: Callable = ZEROS,
-        dtype=None,
-        param_dtype=jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        shape, dtypes = (in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
-
-    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Inputs [..., in_features] -> [..., out_features]."""
-        return _flipout(self, jnp.matmul, x, x.shape[:-1], rngs)
-
-
-class WeightSamplingConv(nnx.Module):
-    """A convolution that draws one kernel for the whole batch; arguments of `nnx.Conv`."""
+class VariationalConv(nnx.Module):
+    """A convolution of normal weights; arguments of `nnx.Conv`, and those of `VariationalLinear`."""
 
     def __init__(
         self,
@@ -142,6 +100,7 @@ class WeightSamplingConv(nnx.Module):
         kernel_size: Sequence[int],
         strides: int | Sequence[int] = 1,
         *,
+        draw: Draw,
         padding: str = "SAME",
         initial_std: float = 0.05,
         kernel_init: Callable = LECUN,
@@ -150,67 +109,18 @@ class WeightSamplingConv(nnx.Module):
         param_dtype=jnp.float32,
         rngs: nnx.Rngs,
     ):
-        shape, dtypes = (*kernel_size, in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
+        self.draw, self.dtype, self.deterministic = draw, dtype, False
+        shape = (*kernel_size, in_features, out_features)
+        kernel = kernel_init(rngs.params(), shape, param_dtype)
+        self.kernel = NormalWeights(kernel, initial_std)
+        self.bias = NormalWeights(
+            bias_init(rngs.params(), (out_features,), param_dtype), initial_std
+        )
         self.convolve = _convolution(len(kernel_size), strides, padding)
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Inputs [B, places ..., in_features] -> [B, places ..., out_features]."""
-        return _weight_sampling(self, self.convolve, x, rngs)
-
-
-class LocalReparameterizationConv(nnx.Module):
-    """A convolution that draws its outputs, independent at each place of each example."""
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        kernel_size: Sequence[int],
-        strides: int | Sequence[int] = 1,
-        *,
-        padding: str = "SAME",
-        initial_std: float = 0.05,
-        kernel_init: Callable = LECUN,
-        bias_init: Callable = ZEROS,
-        dtype=None,
-        param_dtype=jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        shape, dtypes = (*kernel_size, in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
-        self.convolve = _convolution(len(kernel_size), strides, padding)
-
-    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Inputs [B, places ..., in_features] -> [B, places ..., out_features]."""
-        return _local(self, self.convolve, x, rngs)
-
-
-class FlipoutConv(nnx.Module):
-    """A convolution that turns the signs of one drawn kernel, by channel, for each example."""
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        kernel_size: Sequence[int],
-        strides: int | Sequence[int] = 1,
-        *,
-        padding: str = "SAME",
-        initial_std: float = 0.05,
-        kernel_init: Callable = LECUN,
-        bias_init: Callable = ZEROS,
-        dtype=None,
-        param_dtype=jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        shape, dtypes = (*kernel_size, in_features, out_features), (dtype, param_dtype)
-        _weights(self, shape, kernel_init, bias_init, initial_std, dtypes, rngs)
-        self.convolve = _convolution(len(kernel_size), strides, padding)
-
-    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Inputs [B, places ..., in_features] -> [B, places ..., out_features]."""
-        return _flipout(self, self.convolve, x, (len(x), *[1] * (x.ndim - 2)), rngs)
+        return self.draw(self, self.convolve, x, (len(x), *[1] * (x.ndim - 2)), rngs)
 
 
 def called(layer: nnx.Module, x: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
@@ -281,7 +191,8 @@ def normal_kl(params: Tree, prior_std: float | jax.Array) -> jax.Array:
     )
 
 
-def _weight_sampling(layer, apply, x, rngs):
+def weight_sampling(layer, apply, x, examples, rngs) -> jax.Array:
+    """Outputs of one drawn kernel for the whole batch."""
     x, kernel, bias = _computed(layer, x)
     if layer.deterministic:
         return _affine(apply, x, kernel[0], bias[0])
@@ -290,7 +201,8 @@ def _weight_sampling(layer, apply, x, rngs):
     return _affine(apply, x, *drawn)
 
 
-def _local(layer, apply, x, rngs):
+def local_reparameterization(layer, apply, x, examples, rngs) -> jax.Array:
+    """Outputs with noise of their own, independent for each example and at each place."""
     x, kernel, bias = _computed(layer, x)
     mean = _affine(apply, x, kernel[0], bias[0])
     if layer.deterministic:
@@ -299,7 +211,8 @@ def _local(layer, apply, x, rngs):
     return mean + jnp.sqrt(variance) * jax.random.normal(rngs.weights(), mean.shape, mean.dtype)
 
 
-def _flipout(layer, apply, x, examples, rngs):
+def flipout(layer, apply, x, examples, rngs) -> jax.Array:
+    """Outputs of one drawn kernel, whose signs each example turns by channel."""
     x, kernel, bias = _computed(layer, x)
     mean = _affine(apply, x, kernel[0], bias[0])
     if layer.deterministic:
@@ -309,6 +222,14 @@ def _flipout(layer, apply, x, examples, rngs):
     signs_out = jax.random.rademacher(rngs.weights(), (*examples, mean.shape[-1]), x.dtype)
     deviation = _affine(apply, x * signs_in, kernel[1] * noise[0], bias[1] * noise[1])
     return mean + deviation * signs_out
+
+
+WeightSamplingLinear = functools.partial(VariationalLinear, draw=weight_sampling)
+LocalReparameterizationLinear = functools.partial(VariationalLinear, draw=local_reparameterization)
+FlipoutLinear = functools.partial(VariationalLinear, draw=flipout)
+WeightSamplingConv = functools.partial(VariationalConv, draw=weight_sampling)
+LocalReparameterizationConv = functools.partial(VariationalConv, draw=local_reparameterization)
+FlipoutConv = functools.partial(VariationalConv, draw=flipout)
 
 
 def _computed(layer, x):
