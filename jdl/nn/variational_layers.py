@@ -91,7 +91,7 @@ class VariationalLinear(nnx.Module):
 
 
 class VariationalConv(nnx.Module):
-    """A convolution of normal weights; arguments of `nnx.Conv`, and those of `VariationalLinear`."""
+    """A convolution of normal weights; arguments of `nnx.Conv` and `VariationalLinear`."""
 
     def __init__(
         self,
