@@ -32,16 +32,18 @@ class PooledHead(nnx.Module):
         num_classes: int | None,
         *,
         dropout_rate: float = 0.0,
-        kernel_init: jax.nn.initializers.Initializer = nnx.nn.linear.default_kernel_init,
+        kernel_init: jax.nn.initializers.Initializer = nnx.initializers.lecun_normal(),
         dtype=None,
         param_dtype=jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.dropout = nnx.Dropout(dropout_rate)
-        self.linear = None
-        if num_classes is not None:
-            options = {"kernel_init": kernel_init, "dtype": dtype, "param_dtype": param_dtype}
-            self.linear = nnx.Linear(in_features, num_classes, **options, rngs=rngs)
+        options = {"kernel_init": kernel_init, "dtype": dtype, "param_dtype": param_dtype}
+        self.linear = (
+            None
+            if num_classes is None
+            else nnx.Linear(in_features, num_classes, **options, rngs=rngs)
+        )
 
     def __call__(self, maps: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Maps [B, H, W, C] -> logits [B, K], or means [B, C] if there are no classes."""
