@@ -75,8 +75,7 @@ class InvertedResidual(nnx.Module):
         se_ratio: the gate's units as a part of C, at least 1; 0 for no gate.
         drop_rate: probability that training leaves the branch of an image out (stochastic depth);
             what is kept is divided by 1 - drop_rate. Its passes take `rngs`.
-        padding: of the depthwise layer, "SAME" as published; kernel_size // 2 is PyTorch's, which
-            differs where the stride is 2.
+        padding: of the depthwise layer, "SAME" as published, or "symmetric" (`border`), or zeros.
         activation: elementwise function.
         norm: norm(features, rngs=..., dtype=..., param_dtype=...).
         dtype: of the computation.
@@ -113,7 +112,7 @@ class InvertedResidual(nnx.Module):
             hidden,
             (kernel_size, kernel_size),
             strides,
-            padding=padding,
+            padding=border(padding, kernel_size),
             feature_group_count=hidden,
             **made,
         )
@@ -134,3 +133,20 @@ class InvertedResidual(nnx.Module):
         y = self.gate(y) if self.gates else y
         y = self.project_norm(self.project(y))
         return x.astype(y.dtype) + self.dropout(y, rngs=rngs) if self.adds else y
+
+
+def border(padding: str | int, kernel_size: int) -> str | int:
+    """The padding that keeps the size, by the convention named, as nnx.Conv takes it.
+
+    They differ where the stride is 2: of an even number of rows TensorFlow pads the end alone.
+
+    Args:
+        padding: "symmetric", of as many zeros on each side (torchvision, timm); "SAME"
+            (TensorFlow, Keras), and numbers, stay as they are.
+        kernel_size: taps.
+
+    Example:
+        >>> border("symmetric", 5), border("SAME", 5)
+        (2, 'SAME')
+    """
+    return kernel_size // 2 if padding == "symmetric" else padding

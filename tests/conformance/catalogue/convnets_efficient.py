@@ -1,0 +1,16 @@
+"""Networks of few parameters: inverted residuals, separable convolutions, dense blocks."""
+
+from functools import partial
+
+import numpy as np
+
+from jdl.models.convnets.efficientnet import efficientnet
+from tests.conformance.case import ModelCase
+
+IMAGES = np.random.default_rng(0).normal(size=[2, 4, 4, 3]).astype(np.float32)
+
+MODELS = {
+    "jdl.models.convnets.efficientnet.efficientnet": ModelCase(
+        partial(efficientnet, 0.05, stages=[(1, 3, 1, 8, 2)], num_classes=2), (IMAGES,)
+    ),
+}
