@@ -18,7 +18,7 @@ Axes: B images, H rows, W columns, C channels in, D maps.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,7 @@ class ResidualBlock(nnx.Module):
         bottleneck: three layers, 1 x 1, 3 x 3, 1 x 1, in place of two of 3 x 3.
         stride_first: a bottleneck strides in its first layer, as published; False strides in the
             3 x 3, torchvision's form.
+        inner_features: of the layers before the last, D unless given; 2 D is a wide bottleneck.
         shortcut: "projection", a 1 x 1 convolution where the shape changes (option B), "zeros",
             strided and filled with zero maps (A, no parameters), "projections", always (C).
         zero_init: the last normalisation scales by 0 at first.
@@ -69,6 +70,7 @@ class ResidualBlock(nnx.Module):
         *,
         bottleneck: bool = False,
         stride_first: bool = True,
+        inner_features: int | None = None,
         shortcut: str = "projection",
         zero_init: bool = False,
         activation: Callable = jax.nn.relu,
@@ -79,7 +81,9 @@ class ResidualBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        layers = _layers(in_features, features, strides, bottleneck, stride_first)
+        layers = _layers(
+            in_features, features, strides, bottleneck, stride_first, inner_features or features
+        )
         self.activation, self.out_features = activation, layers[-1][1]
         self.convs = nnx.List([_conv(conv, *layer, **made) for layer in layers])
         self.norms = nnx.List([norm(maps, **made) for _, maps, _, _ in layers[:-1]])
@@ -108,6 +112,9 @@ class PreActivationBlock(nnx.Module):
         strides: of the block.
         bottleneck: three layers in place of two.
         stride_first: a bottleneck strides in its first layer; False: in the 3 x 3.
+        inner_features: as `ResidualBlock` has it.
+        use_bias: the last layer and the projection, which no norm follows at once, have biases
+            (Keras's form).
         shortcut: as `ResidualBlock` has it.
         zero_init: the last kernel is 0 at first: the block is the identity.
         dropout_rate: between the convolutions, of wide networks; its passes take `rngs`.
@@ -127,6 +134,8 @@ class PreActivationBlock(nnx.Module):
         *,
         bottleneck: bool = False,
         stride_first: bool = True,
+        inner_features: int | None = None,
+        use_bias: bool = False,
         shortcut: str = "projection",
         zero_init: bool = False,
         dropout_rate: float = 0.0,
@@ -138,13 +147,17 @@ class PreActivationBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        layers = _layers(in_features, features, strides, bottleneck, stride_first)
+        layers = _layers(
+            in_features, features, strides, bottleneck, stride_first, inner_features or features
+        )
         self.activation, self.out_features = activation, layers[-1][1]
         self.norms = nnx.List([norm(channels, **made) for channels, _, _, _ in layers])
         self.convs = nnx.List([_conv(conv, *layer, **made) for layer in layers[:-1]])
-        last = _zeros("kernel_init", zero_init)
+        bias = {"use_bias": True} if use_bias else {}
+        last = _zeros("kernel_init", zero_init) | bias
         self.convs.append(_conv(conv, *layers[-1], **last, **made))
         self.dropout = nnx.Dropout(dropout_rate)
+        conv = functools.partial(conv, **bias)
         self.shortcut = Shortcut(
             in_features, self.out_features, strides, shortcut, norm=None, conv=conv, **made
         )
@@ -156,6 +169,32 @@ class PreActivationBlock(nnx.Module):
         for conv, norm in zip(self.convs[1:], self.norms[1:], strict=True):
             y = conv(self.dropout(self.activation(norm(y)), rngs=rngs))
         return y + self.shortcut(active if self.shortcut.projects else x).astype(y.dtype)
+
+
+def stacked(
+    block: Callable,
+    in_features: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    strides: Sequence[int],
+) -> nnx.List:
+    """The stages of a network: lists of blocks, of which the first of each strides.
+
+    Args:
+        block: block(in_features, features, strides) -> a module that knows its `out_features`.
+        in_features: of the maps that the first sees.
+        widths: D of each stage.
+        depths: blocks of each.
+        strides: of the first block of each.
+    """
+    stages = nnx.List()
+    for features, depth, stride in zip(widths, depths, strides, strict=True):
+        blocks = nnx.List()
+        for index in range(depth):
+            blocks.append(block(in_features, features, stride if index == 0 else 1))
+            in_features = blocks[-1].out_features
+        stages.append(blocks)
+    return stages
 
 
 class Shortcut(nnx.Module):
@@ -188,15 +227,15 @@ class Shortcut(nnx.Module):
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.more)))
 
 
-def _layers(in_features, features, strides, bottleneck, stride_first):
+def _layers(in_features, features, strides, bottleneck, stride_first, inner):
     """(channels in, maps out, kernel size, stride) of each layer of a branch."""
     if not bottleneck:
-        return [(in_features, features, 3, strides), (features, features, 3, 1)]
+        return [(in_features, inner, 3, strides), (inner, features, 3, 1)]
     first, second = (strides, 1) if stride_first else (1, strides)
     return [
-        (in_features, features, 1, first),
-        (features, features, 3, second),
-        (features, EXPANSION * features, 1, 1),
+        (in_features, inner, 1, first),
+        (inner, inner, 3, second),
+        (inner, EXPANSION * features, 1, 1),
     ]
 
 
