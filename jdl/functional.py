@@ -28,7 +28,8 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     Returns:
         A Model. `apply` hands `key` to the method as `rngs` if the method takes that, and has two
         more arguments: `method`, the name of the method to call, and the keyword arguments of
-        that method.
+        that method. Its `train` may be a function of the path of a submodule, `blocks.3.norm`,
+        that says which of them are in training; `jdl.train.finetune` makes such functions.
 
     Raises:
         ValueError: from `apply`, if the method draws noise and no key came; or if the variables
@@ -58,6 +59,13 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
             copy=True,
         )
         module.train() if train else module.eval()
+        if callable(train):
+            module.set_attributes(
+                lambda path, part: not train(".".join(map(str, path))),
+                deterministic=True,
+                use_running_average=True,
+                raise_if_not_found=False,
+            )
         call = getattr(module, method)
         if "rngs" in inspect.signature(call).parameters:
             options["rngs"] = _NoKey() if key is None else nnx.Rngs(key)
