@@ -1,7 +1,8 @@
-"""Pooling whose gradient is fast on the CPU, and the pooling that erases in place.
+"""Pooling with a gradient fast on the CPU, pooling to a size, and pooling that erases in place.
 
     max_pool   y[p] = max_a x[s p + a]         avg_pool   y[p] = mean_a x[s p + a]
     overlapping      window 3, strides 2 (AlexNet)
+    adaptive         maps of any size -> O x P means, of windows that may overlap
     global average   x.mean((1, 2)), maps of any size -> [B, C];   global maximum   x.max((1, 2))
     flatten          x.reshape(x.shape[0], -1)
     learned          nnx.Conv(C, C, (3, 3), strides=2, rngs=rngs), a strided convolution instead
@@ -84,6 +85,35 @@ def avg_pool(
     return total(x) / total(jnp.ones((1, *x.shape[1:-1], 1), x.dtype))
 
 
+def adaptive_avg_pool(x: jax.Array, size: int | Sequence[int]) -> jax.Array:
+    """Means of as many windows as wanted, whatever the size of the maps.
+
+        y[o] = mean of x[floor(o H / O)], ..., x[ceil((o + 1) H / O) - 1]      of each axis
+
+    Windows overlap where O does not divide H; H = O changes nothing, and H < O repeats.
+
+    Args:
+        x: [B, T, C] or [B, H, W, C], floats.
+        size: O, of all axes or of each.
+
+    Returns:
+        [B, O, C] or [B, O, P, C], PyTorch's AdaptiveAvgPool of it.
+
+    Example:
+        >>> adaptive_avg_pool(jnp.arange(5.0)[None, :, None], 2).ravel().tolist()
+        [1.0, 3.0]
+    """
+    sizes = each_axis(size, x.ndim - 2)
+    axes = list(zip(x.shape[1:-1], sizes, strict=True))
+    if all(places % wanted == 0 for places, wanted in axes):
+        return avg_pool(x, [places // wanted for places, wanted in axes])
+    for axis, (places, wanted) in enumerate(axes, 1):
+        means = jnp.asarray(_window_means(places, wanted), x.dtype)
+        x = jnp.tensordot(x, means, (axis, 1), precision="highest")
+        x = jnp.moveaxis(x, -1, axis)
+    return x
+
+
 def sparsified(
     x: jax.Array, window: int | Sequence[int], strides: int | Sequence[int] | None = None
 ) -> jax.Array:
@@ -111,6 +141,14 @@ def sparsified(
     shape = jax.eval_shape(lambda: max_pool(x, window, strides))
     (times_largest,) = pull(jnp.ones(shape.shape, shape.dtype))
     return jnp.where(times_largest > 0, x, 0)
+
+
+def _window_means(places, wanted):
+    """[wanted, places]: a row is the mean of its window."""
+    first = np.arange(wanted)[:, None] * places // wanted
+    end = -(-np.arange(1, wanted + 1)[:, None] * places // wanted)
+    inside = (np.arange(places) >= first) & (np.arange(places) < end)
+    return inside / inside.sum(1, keepdims=True)
 
 
 def _pooled(x, window, strides, padding, slices, combine, initial):

@@ -9,7 +9,18 @@ import pytest
 from flax import nnx
 
 from jdl.functional import functional
-from jdl.nn.inception import AuxiliaryHead, Inception, InceptionWidths, naive_widths
+from jdl.nn.convolution import correlate
+from jdl.nn.inception import (
+    AuxiliaryHead,
+    Branches,
+    Inception,
+    InceptionWidths,
+    naive_widths,
+    scaled_maps,
+)
+from jdl.nn.pooling import avg_pool
+from jdl.nn.residual import BATCH_NORM
+from tests.nn.test_convolution import quick
 from tests.nn.test_residual import X, comes_in_half, conv, count, made, relu
 
 
@@ -80,6 +91,44 @@ def test_the_auxiliary_head_takes_maps_of_one_size_and_gives_logits():
     assert logits.shape == (2, 3)
     with pytest.raises(ValueError, match="14"):
         jax.eval_shape(model.apply, variables, jnp.zeros([2, 12, 12, 4]))
+
+
+def test_a_head_of_any_size_pools_to_four_by_four_and_has_norms_in_place_of_biases():
+    build = functools.partial(AuxiliaryHead, 4, 3, size=None, norm=BATCH_NORM)
+    assert count(build) == 4 * 128 + 2 * 128 + 2049 * 1024 + 1025 * 3
+    model = functional(lambda rngs: build(rngs=rngs))
+    variables = jax.eval_shape(model.init, jax.random.key(0))
+    for size in (2, 14):
+        assert jax.eval_shape(model.apply, variables, jnp.zeros([2, size, size, 4]))[0].shape == (
+            2,
+            3,
+        )
+
+
+def test_branches_of_a_table_are_their_formula():
+    """With a fork inside of a branch, kernels that are not square, and a stride."""
+    mean = functools.partial(avg_pool, window=3, strides=2, padding=1)
+    table = [[(2, (1, 3)), [[(3, 3, 2)], [(1, 3, 2, 1)]]], [mean, (2, 1)]]
+    p, apply = made(functools.partial(Branches, 4, table))
+    first, second = p["branches"]["0"]["layers"], p["branches"]["1"]["layers"]
+
+    def unit(layer, x, strides, pad):
+        options = {"strides": strides, "padding": pad}
+        y = quick(lambda x: correlate(x, layer["kernel"], **options), x)
+        return relu(np.asarray(y) + layer["bias"])
+
+    middle = unit(first["0"]["conv"], X, 1, [(0, 0), (1, 1)])
+    fork = [b["layers"]["0"]["conv"] for b in first["1"]["branches"].values()]
+    fork = [unit(layer, middle, 2, 1) for layer in fork]
+    around = np.pad(X, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    means = sum(around[:, i : i + 5 : 2, j : j + 5 : 2] for i in range(3) for j in range(3)) / 9
+    parts = [*fork, unit(second["1"]["conv"], means, 1, 0)]
+    np.testing.assert_allclose(apply(p, X), np.concatenate(parts, -1), rtol=1e-4, atol=1e-4)
+
+
+def test_a_table_is_scaled_in_its_maps_alone():
+    table = [abs, (8, 3, 2), [[(2, 1), [[(6, 3)]]], [(1, 1)]]]
+    assert scaled_maps(table, 0.5) == [abs, (4, 3, 2), [[(1, 1), [[(3, 3)]]], [(1, 1)]]]
 
 
 def test_half_precision_goes_through():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jdl.nn.pooling import avg_pool, max_pool, sparsified
+from jdl.nn.pooling import adaptive_avg_pool, avg_pool, max_pool, sparsified
 from tests.nn.test_convolution import quick
 
 RNG = np.random.default_rng(0)
@@ -76,6 +76,24 @@ def test_over_time_and_over_everything():
     np.testing.assert_array_equal(max_pool(x, 3)[:, 0], x[:, :3].max(1))
     np.testing.assert_allclose(avg_pool(DISTINCT, (7, 6))[:, 0, 0], DISTINCT.mean((1, 2)), **EXACT)
     np.testing.assert_array_equal(max_pool(DISTINCT, (7, 6))[:, 0, 0], DISTINCT.max((1, 2)))
+
+
+@pytest.mark.parametrize("size", [(7, 6), (3, 4), (1, 2), (9, 5)])
+def test_adaptive_means_are_those_of_their_windows(size):
+    def window(places, wanted, o):
+        return slice(o * places // wanted, -(-(o + 1) * places // wanted))
+
+    expected = [
+        [
+            DISTINCT[:, window(7, size[0], o), window(6, size[1], p)].mean((1, 2))
+            for p in range(size[1])
+        ]
+        for o in range(size[0])
+    ]
+    found = quick(lambda x: adaptive_avg_pool(x, size), DISTINCT)
+    np.testing.assert_allclose(found, np.moveaxis(expected, 2, 0), **EXACT)
+    time = quick(lambda x: adaptive_avg_pool(x, size[0]), DISTINCT[:, :, 0])
+    assert time.shape == (2, size[0], 2)
 
 
 def test_forward_mode_and_vmap_work():
