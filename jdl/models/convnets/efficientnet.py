@@ -39,16 +39,12 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
-from jdl.models.convnets.image_shape import check_images
-from jdl.models.convnets.pooled_head import PooledHead
-from jdl.nn.inverted_residual import EFFICIENTNET_NORM, InvertedResidual, border
-from jdl.nn.residual import HE_CONV
+from jdl.models.convnets.inverted_residual_net import InvertedResidualNet, rounded
+from jdl.nn.inverted_residual import EFFICIENTNET_NORM
 
 STAGES = (  # expansion, kernel size, stride, maps, layers
     (1, 3, 1, 16, 1),
@@ -100,17 +96,29 @@ def efficientnet(
         ValueError: from `apply`, images of other channels.
 
     Example:
+        >>> import jax
         >>> model = efficientnet(stages=STAGES[:2], num_classes=10)
         >>> variables = jax.eval_shape(model.init, jax.random.key(0))
         >>> images = jax.ShapeDtypeStruct([2, 32, 32, 3], jnp.float32)
         >>> jax.eval_shape(model.apply, variables, images)[0].shape
         (2, 10)
     """
-    blocks = scaled(stages, width, depth)
-    widths = in_channels, rounded(STEM * width), rounded(TOP * width), num_classes
-    rates = dropout_rate, drop_path_rate
-    made = {"norm": norm, "dtype": dtype, "param_dtype": param_dtype}
-    return functional(lambda rngs: EfficientNet(blocks, widths, rates, padding, made, rngs=rngs))
+    return functional(
+        lambda rngs: InvertedResidualNet(
+            scaled(stages, width, depth),
+            in_channels,
+            rounded(STEM * width),
+            rounded(TOP * width),
+            num_classes,
+            dropout_rate=dropout_rate,
+            drop_path_rate=drop_path_rate,
+            padding=padding,
+            norm=norm,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+    )
 
 
 def scaled(
@@ -123,79 +131,6 @@ def scaled(
         [(6, 5, 2, 48, 3)]
     """
     return [(*row, rounded(maps * width), math.ceil(depth * n)) for *row, maps, n in stages]
-
-
-def rounded(maps: float, divisor: int = 8) -> int:
-    """The nearest multiple of the divisor, or the next if that is below 90 %.
-
-    Example:
-        >>> rounded(44), rounded(11.2), rounded(35.2)
-        (48, 16, 32)
-    """
-    nearest = max(divisor, int(maps + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * maps else nearest + divisor
-
-
-class EfficientNet(nnx.Module):
-    """The network of `efficientnet`."""
-
-    def __init__(self, stages, widths, rates, padding, made, *, rngs):
-        self.in_channels, channels, top, num_classes = widths
-        dropout_rate, drop_path_rate = rates
-        norm, dtypes = made["norm"], {k: v for k, v in made.items() if k != "norm"}
-        self.stem = HE_CONV(
-            self.in_channels, channels, (3, 3), 2, padding=border(padding, 3), **dtypes, rngs=rngs
-        )
-        self.stem_norm = norm(channels, **dtypes, rngs=rngs)
-        total, position = sum(layers for *_, layers in stages), 0
-        self.stages = nnx.List()
-        for expansion, size, stride, maps, layers in stages:
-            stage = nnx.List()
-            for number in range(layers):
-                stage.append(
-                    InvertedResidual(
-                        channels,
-                        maps,
-                        size,
-                        stride if number == 0 else 1,
-                        expansion=expansion,
-                        drop_rate=drop_path_rate * position / total,
-                        padding=padding,
-                        **made,
-                        rngs=rngs,
-                    )
-                )
-                channels, position = maps, position + 1
-            self.stages.append(stage)
-        self.top = HE_CONV(channels, top, (1, 1), **dtypes, rngs=rngs)
-        self.top_norm = norm(top, **dtypes, rngs=rngs)
-        uniform = nnx.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        self.head = PooledHead(
-            top,
-            num_classes,
-            dropout_rate=dropout_rate,
-            kernel_init=uniform,
-            **dtypes,
-            rngs=rngs,
-        )
-
-    def features(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, ...]:
-        """Images [B, H, W, C] -> maps of each stage, and of the last convolution."""
-        check_images(images, self.in_channels)
-        x, maps = jax.nn.silu(self.stem_norm(self.stem(images))), []
-        for stage in self.stages:
-            for block in stage:
-                x = block(x, rngs=rngs)
-            maps.append(x)
-        return *maps, jax.nn.silu(self.top_norm(self.top(x)))
-
-    def classify(self, maps: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """The last maps of `features` -> logits [B, K]."""
-        return self.head(maps, rngs=rngs)
-
-    def __call__(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Images [B, H, W, C] -> logits [B, K]."""
-        return self.classify(self.features(images, rngs=rngs)[-1], rngs=rngs)
 
 
 efficientnet_b0 = functools.partial(efficientnet, 1.0, 1.0, dropout_rate=0.2)

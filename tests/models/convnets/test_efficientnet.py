@@ -14,12 +14,11 @@ from jdl.models.convnets.efficientnet import (
     STAGES,
     STEM,
     TOP,
-    EfficientNet,
     efficientnet,
-    rounded,
     scaled,
 )
-from jdl.nn.inverted_residual import EFFICIENTNET_NORM, InvertedResidual
+from jdl.models.convnets.inverted_residual_net import InvertedResidualNet, rounded
+from jdl.nn.inverted_residual import InvertedResidual
 from tests.conformance.case import quick
 from tests.nn.test_convolution import EXACT, normal
 
@@ -130,9 +129,8 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def test_branches_are_left_out_more_often_the_deeper_they_lie():
-    made = {"norm": EFFICIENTNET_NORM}
     network = nnx.eval_shape(
-        lambda: EfficientNet(STAGES, (3, 8, 8, 2), (0.0, 0.2), "SAME", made, rngs=nnx.Rngs(0))
+        lambda: InvertedResidualNet(STAGES, 3, 8, 8, 2, drop_path_rate=0.2, rngs=nnx.Rngs(0))
     )
     rates = [block.dropout.rate for stage in network.stages for block in stage]
     np.testing.assert_allclose(rates, 0.2 * np.arange(16) / 16)
