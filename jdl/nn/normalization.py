@@ -1,6 +1,7 @@
-"""Weight standardisation, which Flax lacks; the other normalisations are Flax's.
+"""Weight standardisation and local response normalisation; the others are Flax's.
 
     weights         W_hat = (W - mean) / sqrt(variance + eps), over all axes but the units'
+    local response  y_c = x_c / (k + alpha sum_{c - n/2 .. c + n/2} x^2)^beta, between channels
     batch           nnx.BatchNorm(C): over the batch, and in NHWC over space too
     layer           nnx.LayerNorm(C): over the features of a token
     layer, of CNNs  nnx.LayerNorm(C, reduction_axes=(1, 2, 3)): over space and channels
@@ -11,8 +12,8 @@
 All variances are those of 1/N. 004 eq. 2.8 prints (z - m) / (variance + eps), without the root.
 Running averages of nnx.BatchNorm are 0.99 old + 0.01 new unless `momentum` says otherwise.
 
-Source: Qiao et al. 2019, eq. 5; Ioffe and Szegedy 2015; Ba et al. 2016; Ulyanov et al. 2016; Wu and
-He 2018; Miyato et al. 2018.
+Source: Qiao et al. 2019, eq. 5; Krizhevsky, Sutskever, Hinton 2012, section 3.3 (local response);
+Ioffe and Szegedy 2015; Ba et al. 2016; Ulyanov et al. 2016; Wu and He 2018; Miyato et al. 2018.
 """
 
 import jax
@@ -33,6 +34,38 @@ def standardized(kernel: jax.Array, eps: float = 1e-5) -> jax.Array:
     axes = tuple(range(kernel.ndim - 1))
     centred = kernel - kernel.mean(axes, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, axes, keepdims=True) + eps)
+
+
+def local_response_norm(
+    x: jax.Array, size: int = 5, *, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
+) -> jax.Array:
+    """Each channel divided by a power of the activity of its neighbours at the same place.
+
+        y_c = x_c / (k + alpha * sum_{d = c - floor(n/2)}^{c + floor((n - 1)/2)} x_d^2)^beta
+
+    The channels at the borders have fewer neighbours. Departs from PyTorch's and Caffe's
+    convention, whose alpha is n times this one: they have the mean over n places, not the sum.
+
+    Args:
+        x: [..., C].
+        size: n.
+        k: the constant.
+        alpha: of the sum.
+        beta: the power.
+
+    Returns:
+        The same shape and dtype; powers are taken in float32 at the least.
+
+    Example:
+        >>> x = jnp.array([2.0, 4.0])  # divided by 12 + 4 + 16
+        >>> local_response_norm(x, 3, k=12.0, alpha=1.0, beta=1.0).tolist()
+        [0.0625, 0.125]
+    """
+    squares = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    around = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
+    squares = jnp.pad(squares, around)
+    total = sum(squares[..., i : i + x.shape[-1]] for i in range(size))
+    return (x * (k + alpha * total) ** -beta).astype(x.dtype)
 
 
 class WeightStandardized(nnx.Module):

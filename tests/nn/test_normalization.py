@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jdl.functional import functional
-from jdl.nn.normalization import WeightStandardized, standardized
+from jdl.nn.normalization import WeightStandardized, local_response_norm, standardized
 
 IMAGES = np.random.default_rng(0).normal(2.0, 3.0, size=(4, 5, 6, 8)).astype(np.float32)
 EPS = 1e-3
@@ -124,3 +124,22 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
     weights, buffers = model.apply(variables, jnp.eye(6))
     np.testing.assert_allclose(weights, kernel / largest, rtol=1e-3, atol=1e-4)
     jax.tree.map(np.testing.assert_array_equal, buffers, variables.buffers)
+
+
+@pytest.mark.parametrize("size", [5, 4, 1])
+def test_local_response_is_its_formula_by_loops(size):
+    x = np.random.default_rng(0).normal(size=[2, 3, 7]).astype(np.float32)
+    expected = np.empty_like(x)
+    for c in range(7):
+        around = x[..., max(0, c - size // 2) : c + (size - 1) // 2 + 1]
+        expected[..., c] = x[..., c] / (1.5 + 0.4 * (around**2).sum(-1)) ** 0.6
+    found = local_response_norm(x, size, k=1.5, alpha=0.4, beta=0.6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_local_response_in_half_precision_adds_in_full():
+    x = jnp.full([1, 3], 30.0, jnp.bfloat16)
+    found = local_response_norm(x, 3, k=1.0, alpha=1e-4, beta=0.5)
+    expected = 30 / np.sqrt(1 + 1e-4 * 900 * np.array([[2, 3, 2]]))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(np.float32), expected, rtol=4e-3)

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from jdl.core import Variables
+from jdl.models.convnets.alexnet import alexnet
 from jdl.models.convnets.vgg import vgg
 from jdl.nn.convolution import relaid
+from jdl.nn.normalization import local_response_norm
 from jdl.nn.pooling import adaptive_avg_pool
 from tests.models.convnets.abstract import random_variables
 from tests.parity.test_convolution_torch import both, channels_first, normal
 
 pytestmark = pytest.mark.parity
-IMAGES = normal(2, 65, 70, 3)
+IMAGES = normal(2, 65, 130, 3)
 CLOSE = {"rtol": 1e-3, "atol": 1e-3}
 
 
@@ -76,6 +78,34 @@ def test_vgg(torch):
         set_conv(layer, unit, torch)
     head = dense_head(torch, 3, 8, 3)
     set_head(head, params["head"], 3, torch)
+    expected = nn.Sequential(*theirs, *head)(torch.tensor(channels_first(IMAGES)))
+    found, _ = jax.jit(model.apply)(Variables(params, buffers), IMAGES)
+    np.testing.assert_allclose(found, expected.detach(), **CLOSE)
+
+
+@pytest.mark.parametrize("size", [5, 4])
+def test_local_response_norm_whose_alpha_is_n_times_ours_there(torch, size):
+    norm = torch.nn.LocalResponseNorm(size, alpha=0.1 * size, beta=0.75, k=2.0)
+    both(torch, lambda x: local_response_norm(x, size, alpha=0.1), norm, normal(2, 4, 3, 9))
+
+
+def test_alexnet(torch):
+    """The layers of torchvision's, with two groups and the norm of the paper besides."""
+    nn, maps, groups = torch.nn, (4, 6, 5, 4, 6), (1, 2, 1, 1, 2)
+    options = {"num_classes": 3, "hidden_dim": 5, "grid": 2}
+    model = alexnet(maps, groups, response_norm=local_response_norm, **options)
+    params, buffers = random_variables(model, 0.2)
+    response, pool = nn.LocalResponseNorm(5, alpha=5e-4, k=2.0), nn.MaxPool2d(3, 2)
+    after = [[response, pool], [response, pool], [], [], [pool]]
+    shapes = [(11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1)]
+    theirs, channels = [], 3
+    for i, (size, strides, padding) in enumerate(shapes):
+        conv = nn.Conv2d(channels, maps[i], size, strides, padding, groups=groups[i])
+        set_conv(conv, params["convs"][str(i)], torch)
+        theirs += [conv, nn.ReLU(), *after[i]]
+        channels = maps[i]
+    head = dense_head(torch, 2, 6, 3)
+    set_head(head, params["head"], 2, torch)
     expected = nn.Sequential(*theirs, *head)(torch.tensor(channels_first(IMAGES)))
     found, _ = jax.jit(model.apply)(Variables(params, buffers), IMAGES)
     np.testing.assert_allclose(found, expected.detach(), **CLOSE)

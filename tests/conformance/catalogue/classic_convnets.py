@@ -4,7 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from jdl.models.convnets.alexnet import alexnet
 from jdl.models.convnets.vgg import vgg
+from jdl.nn.normalization import local_response_norm
 from tests.conformance.case import ModelCase
 
 _random = np.random.default_rng(0)
@@ -15,6 +17,18 @@ def _images(size, channels=3):
 
 
 MODELS = {
+    "jdl.models.convnets.alexnet.alexnet": ModelCase(
+        partial(
+            alexnet,
+            (4, 4, 4, 4, 4),
+            (1, 2, 1, 2, 2),
+            response_norm=local_response_norm,
+            num_classes=3,
+            hidden_dim=5,
+            grid=1,
+        ),
+        (_images(63),),
+    ),
     "jdl.models.convnets.vgg.vgg": ModelCase(
         partial(vgg, ((3,), (3,)), (4, 4), num_classes=3, hidden_dim=5, grid=2), (_images(8),)
     ),
