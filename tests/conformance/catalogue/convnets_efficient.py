@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from jdl.models.convnets.densenet import cifar_densenet, densenet
 from jdl.models.convnets.efficientnet import efficientnet
 from jdl.models.convnets.mobilenet import mobilenet_v1, mobilenet_v2
 from tests.conformance.case import ModelCase
@@ -19,5 +20,11 @@ MODELS = {
     ),
     "jdl.models.convnets.mobilenet.mobilenet_v2": ModelCase(
         partial(mobilenet_v2, 0.25, stages=[(2, 1, 16, 1)], num_classes=2), (IMAGES,)
+    ),
+    "jdl.models.convnets.densenet.densenet": ModelCase(
+        partial(densenet, [1], 4, stem_features=4, num_classes=2), (IMAGES,)
+    ),
+    "jdl.models.convnets.densenet.cifar_densenet": ModelCase(
+        partial(cifar_densenet, 7, 4, bottleneck=None, num_classes=2), (IMAGES,)
     ),
 }
