@@ -68,8 +68,8 @@ def test_the_networks_have_the_counts_of_their_tables(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_all_networks_have_the_counts_of_their_tables(name):
+@pytest.mark.parametrize("name", ["densenet161", "densenet264", "densenet_bc_100_12"])
+def test_more_networks_have_the_counts_of_their_tables(name):
     test_the_networks_have_the_counts_of_their_tables(name)
 
 

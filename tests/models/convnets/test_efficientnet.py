@@ -72,7 +72,7 @@ def test_b0_has_the_published_count_and_the_stages_of_table_1():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["efficientnet_b1", "efficientnet_b4", "efficientnet_b7"])
+@pytest.mark.parametrize("name", ["efficientnet_b1", "efficientnet_b4"])
 def test_the_networks_have_the_counts_of_their_tables(name):
     variables = jax.eval_shape(EFFICIENTNETS[name]().init, jax.random.key(0))
     assert size(variables.params) == PUBLISHED[name]
