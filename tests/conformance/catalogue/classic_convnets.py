@@ -5,7 +5,9 @@ from functools import partial
 import numpy as np
 
 from jdl.models.convnets.alexnet import alexnet
+from jdl.models.convnets.googlenet import inception_v1
 from jdl.models.convnets.vgg import vgg
+from jdl.nn.inception import naive_widths
 from jdl.nn.normalization import local_response_norm
 from tests.conformance.case import ModelCase
 
@@ -28,6 +30,18 @@ MODELS = {
             grid=1,
         ),
         (_images(63),),
+    ),
+    "jdl.models.convnets.googlenet.inception_v1": ModelCase(
+        partial(
+            inception_v1,
+            [[], [naive_widths(4, 4, 4)], []],
+            (8, 8, 8),
+            num_classes=3,
+            auxiliary=True,
+            auxiliary_size=None,
+            auxiliary_features=(8, 8),
+        ),
+        (_images(32),),
     ),
     "jdl.models.convnets.vgg.vgg": ModelCase(
         partial(vgg, ((3,), (3,)), (4, 4), num_classes=3, hidden_dim=5, grid=2), (_images(8),)

@@ -1,5 +1,7 @@
 """What is known of a network without computing, and variables at no special point."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from jdl.core import Model, Variables
 
 
+@functools.cache
 def abstract(model: Model) -> Variables:
     """The variables, as shapes."""
     return jax.eval_shape(model.init, jax.random.key(0))
