@@ -4,7 +4,10 @@ from functools import partial
 
 import numpy as np
 
+from jdl.models.convnets.cifar_resnet import cifar_preact_resnet, cifar_resnet
+from jdl.models.convnets.preact_resnet import preact_resnet
 from jdl.models.convnets.resnet import resnet
+from jdl.models.convnets.wide_resnet import wide_resnet
 from tests.conformance.case import ModelCase
 
 IMAGES = np.random.default_rng(0).normal(size=[2, 8, 8, 3]).astype(np.float32)
@@ -13,5 +16,17 @@ MODELS = {
     "jdl.models.convnets.resnet.resnet": ModelCase(
         partial(resnet, (1, 1), widths=(2, 4), bottleneck=False, small_images=True, num_classes=2),
         (IMAGES,),
+    ),
+    "jdl.models.convnets.cifar_resnet.cifar_resnet": ModelCase(
+        partial(cifar_resnet, 4, widths=(2,), num_classes=2), (IMAGES,)
+    ),
+    "jdl.models.convnets.cifar_resnet.cifar_preact_resnet": ModelCase(
+        partial(cifar_preact_resnet, 5, widths=(2,), stem_features=2, num_classes=2), (IMAGES,)
+    ),
+    "jdl.models.convnets.preact_resnet.preact_resnet": ModelCase(
+        partial(preact_resnet, (2,), widths=(2,), num_classes=2), (IMAGES,)
+    ),
+    "jdl.models.convnets.wide_resnet.wide_resnet": ModelCase(
+        partial(wide_resnet, 4, 2, widths=[2], num_classes=2, block_dropout_rate=0.3), (IMAGES,)
     ),
 }
