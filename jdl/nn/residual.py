@@ -44,6 +44,7 @@ class ResidualBlock(nnx.Module):
         stride_first: a bottleneck strides in its first layer, as published; False strides in the
             3 x 3, torchvision's form.
         inner_features: of the layers before the last, D unless given; 2 D is a wide bottleneck.
+        dilation: steps between the taps of the 3 x 3.
         shortcut: "projection", a 1 x 1 convolution where the shape changes (option B), "zeros",
             strided and filled with zero maps (A, no parameters), "projections", always (C).
         zero_init: the last normalisation scales by 0 at first.
@@ -71,6 +72,7 @@ class ResidualBlock(nnx.Module):
         bottleneck: bool = False,
         stride_first: bool = True,
         inner_features: int | None = None,
+        dilation: int = 1,
         shortcut: str = "projection",
         zero_init: bool = False,
         activation: Callable = jax.nn.relu,
@@ -85,7 +87,7 @@ class ResidualBlock(nnx.Module):
             in_features, features, strides, bottleneck, stride_first, inner_features or features
         )
         self.activation, self.out_features = activation, layers[-1][1]
-        self.convs = nnx.List([_conv(conv, *layer, **made) for layer in layers])
+        self.convs = nnx.List([_conv(conv, *layer, dilation, **made) for layer in layers])
         self.norms = nnx.List([norm(maps, **made) for _, maps, _, _ in layers[:-1]])
         self.norms.append(norm(self.out_features, **_zeros("scale_init", zero_init), **made))
         self.shortcut = Shortcut(
@@ -177,6 +179,7 @@ def stacked(
     widths: Sequence[int],
     depths: Sequence[int],
     strides: Sequence[int],
+    dilations: Sequence[tuple[int, int]] | None = None,
 ) -> nnx.List:
     """The stages of a network: lists of blocks, of which the first of each strides.
 
@@ -186,15 +189,50 @@ def stacked(
         widths: D of each stage.
         depths: blocks of each.
         strides: of the first block of each.
+        dilations: of each, that of the first block and that of the others; None dilates none, and
+            then blocks need not know what a dilation is.
     """
     stages = nnx.List()
-    for features, depth, stride in zip(widths, depths, strides, strict=True):
+    dilations = [None] * len(strides) if dilations is None else dilations
+    for features, depth, stride, pair in zip(widths, depths, strides, dilations, strict=True):
         blocks = nnx.List()
         for index in range(depth):
-            blocks.append(block(in_features, features, stride if index == 0 else 1))
+            spread = {} if pair is None else {"dilation": pair[min(index, 1)]}
+            blocks.append(block(in_features, features, stride if index == 0 else 1, **spread))
             in_features = blocks[-1].out_features
         stages.append(blocks)
     return stages
+
+
+def dilated_in_place_of_strides(
+    strides: Sequence[int], most: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Strides and dilations of stages whose strides multiply to no more than `most`.
+
+    A stride beyond that becomes 1, and what follows it is dilated by as much instead, so that every
+    layer sees of the image what it saw. The first block of its stage still has the dilation from
+    before, since its 3 x 3 was what strode (Yu, Koltun, Funkhouser 2017; torchvision).
+
+    Args:
+        strides: of the first block of each stage.
+        most: the largest product.
+
+    Returns:
+        Strides and dilations, as `stacked` takes them.
+
+    Example:
+        >>> dilated_in_place_of_strides([1, 2, 2, 2], 2)
+        ([1, 2, 1, 1], [(1, 1), (1, 1), (1, 2), (2, 4)])
+    """
+    found, dilations, product, dilation = [], [], 1, 1
+    for stride in strides:
+        before = dilation
+        if product * stride > most:
+            stride, dilation = 1, dilation * stride
+        product *= stride
+        found.append(stride)
+        dilations.append((before, dilation))
+    return found, dilations
 
 
 class Shortcut(nnx.Module):
@@ -239,9 +277,11 @@ def _layers(in_features, features, strides, bottleneck, stride_first, inner):
     ]
 
 
-def _conv(conv, inputs, outputs, size, strides, **made):
+def _conv(conv, inputs, outputs, size, strides, dilation=1, **made):
     """Padded by the same number on each side, which "SAME" does not when it strides."""
-    return conv(inputs, outputs, (size, size), strides, padding=size // 2, **made)
+    spread = {"kernel_dilation": dilation} if dilation > 1 else {}
+    padding = dilation * (size // 2)
+    return conv(inputs, outputs, (size, size), strides, padding=padding, **spread, **made)
 
 
 def _zeros(name, wanted):

@@ -45,7 +45,7 @@ from jdl.functional import functional
 from jdl.models.convnets.image_shape import check_images
 from jdl.models.convnets.pooled_head import PooledHead
 from jdl.nn.pooling import max_pool
-from jdl.nn.residual import BATCH_NORM, HE_CONV, ResidualBlock, stacked
+from jdl.nn.residual import BATCH_NORM, HE_CONV, ResidualBlock, dilated_in_place_of_strides, stacked
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3; a bottleneck has four times as many outputs
 
@@ -59,6 +59,7 @@ def resnet(
     stride_first: bool = False,
     shortcut: str = "projection",
     small_images: bool = False,
+    output_stride: int | None = None,
     num_classes: int | None = 1000,
     in_channels: int = 3,
     dropout_rate: float = 0.0,
@@ -81,6 +82,9 @@ def resnet(
         stride_first: a bottleneck strides in its first 1x1, as published; False: in its 3x3.
         shortcut: "projection" (B), "zeros" (A) or "projections" (C of the paper).
         small_images: conv1 is 3x3 of stride 1, and nothing is pooled.
+        output_stride: the most rows of the image that a row of the last maps may stand for; 16 and
+            8 dilate the last stages in place of their strides, as networks of dense outputs have
+            it. None strides in each stage, 32 in all. Params stay.
         num_classes: K; None for no head, so that outputs are the means over space.
         in_channels: C.
         dropout_rate: probability of dropping a mean while training.
@@ -120,7 +124,7 @@ def resnet(
     def build(rngs):
         block = functools.partial(_block, inner_factor, norm=norm, conv=conv, **options)
         return ResNet(
-            (in_channels, widths, depths, small_images),
+            (in_channels, widths, depths, small_images, output_stride),
             (activation, norm, conv, block),
             lambda channels: PooledHead(channels, num_classes, **head, **made, rngs=rngs),
             made | {"rngs": rngs},
@@ -133,15 +137,19 @@ class ResNet(nnx.Module):
     """The network of `resnet`."""
 
     def __init__(self, sizes, parts, head, made):
-        in_channels, widths, depths, small_images = sizes
+        in_channels, widths, depths, small_images, output_stride = sizes
         self.activation, norm, conv, block = parts
         self.in_channels, self.small_images = in_channels, small_images
         size, stride = (3, 1) if small_images else (7, 2)
         self.conv1 = conv(in_channels, widths[0], (size, size), stride, padding=size // 2, **made)
         self.norm1 = norm(widths[0], **made)
         strides = [1] + [2] * (len(depths) - 1)
+        stages = [strides]
+        if output_stride is not None:
+            most = output_stride // (1 if small_images else 4)
+            stages = dilated_in_place_of_strides(strides, most)
         block = functools.partial(block, **made)
-        self.stages = stacked(block, widths[0], widths, depths, strides)
+        self.stages = stacked(block, widths[0], widths, depths, *stages)
         self.head = head(self.stages[-1][-1].out_features)
 
     def features(self, images: jax.Array) -> tuple[jax.Array, ...]:

@@ -26,7 +26,11 @@ def randomized(model, seed=1):
     variables = model.init(jax.random.key(0))
     leaves, structure = jax.tree.flatten(variables.params)
     rng = np.random.default_rng(seed)
-    leaves = [rng.normal(size=x.shape).astype(np.float32) / x.shape[0] for x in leaves]
+    scales = [np.prod(x.shape[:-1]) ** -0.5 for x in leaves]
+    leaves = [
+        (scale * rng.normal(size=x.shape)).astype(np.float32)
+        for scale, x in zip(scales, leaves, strict=True)
+    ]
     return Variables(jax.tree.unflatten(structure, leaves), variables.buffers)
 
 
@@ -35,6 +39,22 @@ def shapes(model, *image, method="features"):
     images = jax.ShapeDtypeStruct(image, jnp.float32)
     apply = functools.partial(model.apply, method=method)
     return jax.tree.map(lambda x: x.shape, jax.eval_shape(apply, variables, images)[0])
+
+
+def test_dilated_stages_see_what_strided_ones_see_at_more_places():
+    tiny = functools.partial(
+        resnet, (1, 2, 1), bottleneck=False, widths=(2, 3, 4), small_images=True
+    )
+    strided, dilated = tiny(), tiny(output_stride=1)
+    variables, images = randomized(strided), normal(1, 8, 8, 3)
+    few, many = quick(
+        lambda x: [m.apply(variables, x, method="features")[0] for m in (strided, dilated)], images
+    )
+    assert [x.shape[1] for x in many] == [8] * 4
+    for step, coarse, fine in zip((1, 1, 2, 4), few, many, strict=True):
+        np.testing.assert_allclose(fine[:, ::step, ::step], coarse, rtol=1e-4, atol=1e-5)
+    published = shapes(resnet((1,) * 4, output_stride=8), 1, 64, 64, 3)
+    assert published[1:] == ((1, 16, 16, 256), *((1, 8, 8, maps) for maps in (512, 1024, 2048)))
 
 
 PUBLISHED = [  # torchvision
