@@ -41,7 +41,8 @@ def shapes(model, *image, method="features"):
     return jax.tree.map(lambda x: x.shape, jax.eval_shape(apply, variables, images)[0])
 
 
-def test_dilated_stages_see_what_strided_ones_see_at_more_places():
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_dilated_stages_see_what_strided_ones_see_at_more_places(bottleneck):
     tiny = functools.partial(
         resnet, (1, 2, 1), bottleneck=False, widths=(2, 3, 4), small_images=True
     )
