@@ -44,7 +44,7 @@ class ResidualBlock(nnx.Module):
         stride_first: a bottleneck strides in its first layer, as published; False strides in the
             3 x 3, torchvision's form.
         inner_features: of the layers before the last, D unless given; 2 D is a wide bottleneck.
-        dilation: steps between the taps of the 3 x 3.
+        dilations: steps between the taps of the first 3 x 3 and of the second, if there is one.
         shortcut: "projection", a 1 x 1 convolution where the shape changes (option B), "zeros",
             strided and filled with zero maps (A, no parameters), "projections", always (C).
         zero_init: the last normalisation scales by 0 at first.
@@ -72,7 +72,7 @@ class ResidualBlock(nnx.Module):
         bottleneck: bool = False,
         stride_first: bool = True,
         inner_features: int | None = None,
-        dilation: int = 1,
+        dilations: tuple[int, int] = (1, 1),
         shortcut: str = "projection",
         zero_init: bool = False,
         activation: Callable = jax.nn.relu,
@@ -87,7 +87,9 @@ class ResidualBlock(nnx.Module):
             in_features, features, strides, bottleneck, stride_first, inner_features or features
         )
         self.activation, self.out_features = activation, layers[-1][1]
-        self.convs = nnx.List([_conv(conv, *layer, dilation, **made) for layer in layers])
+        steps = (1, dilations[0], 1) if bottleneck else dilations
+        pairs = zip(layers, steps, strict=True)
+        self.convs = nnx.List([_conv(conv, *layer, step, **made) for layer, step in pairs])
         self.norms = nnx.List([norm(maps, **made) for _, maps, _, _ in layers[:-1]])
         self.norms.append(norm(self.out_features, **_zeros("scale_init", zero_init), **made))
         self.shortcut = Shortcut(
@@ -189,15 +191,15 @@ def stacked(
         widths: D of each stage.
         depths: blocks of each.
         strides: of the first block of each.
-        dilations: of each, that of the first block and that of the others; None dilates none, and
-            then blocks need not know what a dilation is.
+        dilations: of each, before and after its first stride; None dilates none, and then blocks
+            need not know of it.
     """
     stages = nnx.List()
     dilations = [None] * len(strides) if dilations is None else dilations
     for features, depth, stride, pair in zip(widths, depths, strides, dilations, strict=True):
         blocks = nnx.List()
         for index in range(depth):
-            spread = {} if pair is None else {"dilation": pair[min(index, 1)]}
+            spread = {} if pair is None else {"dilations": pair if index == 0 else pair[1:] * 2}
             blocks.append(block(in_features, features, stride if index == 0 else 1, **spread))
             in_features = blocks[-1].out_features
         stages.append(blocks)
@@ -210,8 +212,8 @@ def dilated_in_place_of_strides(
     """Strides and dilations of stages whose strides multiply to no more than `most`.
 
     A stride beyond that becomes 1, and what follows it is dilated by as much instead, so that every
-    layer sees of the image what it saw. The first block of its stage still has the dilation from
-    before, since its 3 x 3 was what strode (Yu, Koltun, Funkhouser 2017; torchvision).
+    layer sees of the image what it saw. The 3 x 3 that strode still has the dilation from before
+    (Yu, Koltun, Funkhouser 2017; torchvision).
 
     Args:
         strides: of the first block of each stage.
