@@ -7,6 +7,7 @@ from flax import nnx
 
 from jdl.models.convnets.bit import bit
 from jdl.models.convnets.cifar_resnet import cifar_preact_resnet, cifar_resnet
+from jdl.models.convnets.fractalnet import fractalnet
 from jdl.models.convnets.preact_resnet import preact_resnet
 from jdl.models.convnets.resnet import resnet
 from jdl.models.convnets.wide_resnet import wide_resnet
@@ -38,6 +39,19 @@ MODELS = {
     ),
     "jdl.models.convnets.xception.xception": ModelCase(
         partial(xception, 1, stem_maps=(2, 3), entry_maps=(4,), exit_maps=(4, 4, 4), num_classes=2),
+        (IMAGES,),
+    ),
+    # Drop-path would leave the params of some paths without a gradient.
+    "jdl.models.convnets.fractalnet.fractalnet": ModelCase(
+        partial(
+            fractalnet,
+            2,
+            (2,),
+            block_dropout_rates=(0.2,),
+            drop_path_rate=0.0,
+            global_rate=0.0,
+            num_classes=2,
+        ),
         (IMAGES,),
     ),
 }

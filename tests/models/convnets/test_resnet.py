@@ -23,7 +23,7 @@ def total(model):
 
 def randomized(model, seed=1):
     """Variables whose params are all random, so that no norm or head is at a special point."""
-    variables = model.init(jax.random.key(0))
+    variables = quick(model.init, jax.random.key(0))
     leaves, structure = jax.tree.flatten(variables.params)
     rng = np.random.default_rng(seed)
     scales = [np.prod(x.shape[:-1]) ** -0.5 for x in leaves]
