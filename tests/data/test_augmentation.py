@@ -1,11 +1,21 @@
-"""Zooming and shifting against resizing, whole-pixel shifts and the centre of mass."""
+"""Flips, crops, zooms, turns: slices, resizing, centres of mass, and the share of each draw."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.data.augmentation import random_zoom_and_shift, rotated
+from jdl.data.augmentation import (
+    centre_crop,
+    chain,
+    random_crop,
+    random_flip,
+    random_resized_crop,
+    random_zoom_and_shift,
+    rotated,
+    sometimes,
+)
+from tests.conformance.case import quick
 
 
 def test_no_zoom_and_no_shift_is_a_resize(key):
@@ -87,3 +97,95 @@ def test_rotation_of_another_rank_is_refused():
         rotated(jnp.ones([8, 8]), 10.0)
     with pytest.raises(ValueError, match=r"and \[3\]"):
         rotated(jnp.ones([2, 8, 8, 1]), jnp.zeros(3))
+
+
+RAMP = np.arange(2 * 6 * 5 * 1).reshape(2, 6, 5, 1)  # every pixel differs
+
+
+def test_flips_are_numpys_twice_the_image_and_half_of_them_by_default(key):
+    for vertical, axis in [(False, 2), (True, 1)]:
+        once = random_flip(RAMP, key, vertical=vertical, probability=1.0)
+        np.testing.assert_array_equal(once, np.flip(RAMP, axis))
+        twice = random_flip(once, key, vertical=vertical, probability=1.0)
+        np.testing.assert_array_equal(twice, RAMP)
+    np.testing.assert_array_equal(random_flip(RAMP, key, probability=0.0), RAMP)
+    found = random_flip(np.tile(RAMP[:1], (1000, 1, 1, 1)), key)[:, 0, 0, 0] != RAMP[0, 0, 0, 0]
+    assert abs(found.mean() - 0.5) < 4 * 0.5 / 1000**0.5
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_every_place_of_a_crop_is_as_probable_and_the_crop_is_a_slice(key, mode):
+    number, size, padding = 4000, 4, 1
+    image = np.arange(1, 17).reshape(1, 4, 4, 1)
+    crop = quick(lambda x, k: random_crop(x, k, padding=padding, mode=mode))
+    found = np.asarray(crop(np.tile(image, (number, 1, 1, 1)), key))
+    padded = np.pad(image[0, ..., 0], padding, mode)
+    slices = {
+        padded[i : i + size, j : j + size].tobytes(): (i, j) for i in range(3) for j in range(3)
+    }
+    places = [slices[part[..., 0].astype(padded.dtype).tobytes()] for part in found]
+    counts = np.array([places.count((i, j)) for i in range(3) for j in range(3)])
+    chi2 = ((counts - number / 9) ** 2 / (number / 9)).sum()
+    assert chi2 < 26.1  # the 0.999 quantile with 8 degrees of freedom
+
+
+def test_crops_of_another_shape_and_of_the_centre(key):
+    found = random_crop(RAMP, key, shape=(6, 5), padding=0)
+    np.testing.assert_array_equal(found, RAMP)
+    assert random_crop(RAMP, key, shape=(2, 3), padding=0).shape == (2, 2, 3, 1)
+    np.testing.assert_array_equal(centre_crop(RAMP, (4, 3)), RAMP[:, 1:5, 1:4])
+    np.testing.assert_array_equal(centre_crop(RAMP, (3, 5)), RAMP[:, 1:4])
+    with pytest.raises(ValueError, match=r"\[9, 5\] does not fit into \[8, 7\]"):
+        random_crop(RAMP, key, shape=(9, 5), padding=1)
+    with pytest.raises(ValueError, match="does not fit"):
+        centre_crop(RAMP, (7, 5))
+
+
+def test_the_whole_area_at_the_images_ratio_is_a_resize(key):
+    images = jax.random.uniform(key, [3, 12, 16, 2])
+    whole = {"areas": (1.0, 1.0), "ratios": (4 / 3, 4 / 3 + 1e-6)}
+    found = quick(lambda x, k: random_resized_crop(x, k, shape=(6, 20), **whole))(images, key)
+    expected = jax.image.resize(images, [3, 6, 20, 2], "linear")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_parts_have_the_areas_and_ratios_asked_for_and_lie_inside(key):
+    # Two ramps tell where each pixel of the result was, away from the border.
+    height, width, out = 60, 100, 16
+    down, right = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    image = np.stack([down, right], -1).astype(np.float32)[None] + 0.5
+    crop = quick(lambda x, k: random_resized_crop(x, k, shape=(out, out), areas=(0.2, 0.6)))
+    found = np.asarray(crop(np.tile(image, (500, 1, 1, 1)), key))
+    low, high = found[:, 4, 4], found[:, 11, 11]
+    size = (high - low) * out / 7
+    corner = low - 4.5 / out * size
+    area, ratio = size.prod(1) / (height * width), size[:, 1] / size[:, 0]
+    assert corner.min() > -0.1 and (corner + size - [height, width]).max() < 0.1
+    assert 0.199 < area.min() < 0.21 and 0.55 < area.max() < 0.601
+    assert 0.749 < ratio.min() < 0.77 and 1.3 < ratio.max() < 1.334
+    logs = np.log(ratio)  # wide ones fit better into a wide image; small ones are not chosen over
+    chosen = logs[area < 0.3]
+    deviation = np.log(4 / 3) / 3**0.5
+    assert abs(chosen.mean()) < 4 * deviation / len(chosen) ** 0.5
+    place = corner / ([height, width] - size)
+    assert np.abs(place.mean(0) - 0.5).max() < 4 * 12**-0.5 / 500**0.5
+
+
+def test_a_part_that_never_fits_is_the_largest_of_the_middle(key):
+    image = jnp.arange(40.0)[None, None, :, None] * jnp.ones([1, 10, 1, 1])
+    options = {"shape": (10, 10), "areas": (1.0, 1.0), "ratios": (0.99, 1.01)}
+    found = quick(lambda x, k: random_resized_crop(x, k, **options))(image, key)
+    # 10 x 10.1 of the middle: columns 14.95 to 25.05
+    np.testing.assert_allclose(found[0, 5, :, 0], jnp.linspace(14.955, 24.045, 10), atol=0.02)
+
+
+def test_a_chain_gives_each_change_its_own_key_and_sometimes_is_a_share(key):
+    def added(images, key):
+        return images + jax.random.uniform(key)
+
+    keys = jax.random.split(key, 2)
+    expected = 1 + jax.random.uniform(keys[0]) + jax.random.uniform(keys[1])
+    found = chain(added, added)(jnp.ones([1, 1, 1, 1]), key)
+    np.testing.assert_allclose(found.item(), expected, rtol=1e-6)
+    some = sometimes(lambda images, key: images + 1, 0.3)(jnp.zeros([2000, 1, 1, 1]), key)
+    assert abs(some.mean() - 0.3) < 4 * (0.3 * 0.7 / 2000) ** 0.5
