@@ -181,18 +181,26 @@ class GoogLeNet(nnx.Module):
         """The features, and the maps that the auxiliary heads see."""
         check_images(images, self.in_channels, LEAST)
         first = self.conv1(images)
-        x = self.response_norm(_halved(first))
+        x = self.response_norm(halved(first))
         x = self.response_norm(self.conv3(self.conv2(x)))
         found, stages = [first, x], []
         for stage, window in zip(self.stages, (3, 3, self.last_window), strict=True):
-            x = _halved(x, window)
+            x = halved(x, window)
             stages.append([x := module(x) for module in stage])
             found.append(x)
         return tuple(found), [stages[1][number] for number in self.seen]
 
 
-def _halved(x, window=3):
-    """The maximum of windows at stride 2, the last of which may reach over the border."""
+def halved(x: jax.Array, window: int = 3) -> jax.Array:
+    """The maximum of windows at stride 2, the last of which may reach over the border.
+
+    Args:
+        x: maps [B, H, W, C].
+        window: 2 or 3.
+
+    Returns:
+        [B, ceil((H - window) / 2) + 1, ..., C].
+    """
     return max_pool(x, window, 2, [(0, (size - window) % 2) for size in x.shape[1:3]])
 
 

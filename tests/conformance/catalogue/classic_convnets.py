@@ -5,7 +5,10 @@ from functools import partial
 import numpy as np
 
 from jdl.models.convnets.alexnet import alexnet
+from jdl.models.convnets.bn_inception import bn_inception
 from jdl.models.convnets.googlenet import inception_v1
+from jdl.models.convnets.inception_v3 import inception_v3
+from jdl.models.convnets.inception_v4 import inception_v4
 from jdl.models.convnets.vgg import vgg
 from jdl.nn.inception import naive_widths
 from jdl.nn.normalization import local_response_norm
@@ -31,6 +34,10 @@ MODELS = {
         ),
         (_images(63),),
     ),
+    "jdl.models.convnets.bn_inception.bn_inception": ModelCase(
+        partial(bn_inception, ((), ((8, 8, 8, 8, 8, "mean", 8),), ()), (8, 8, 8), num_classes=3),
+        (_images(32),),
+    ),
     "jdl.models.convnets.googlenet.inception_v1": ModelCase(
         partial(
             inception_v1,
@@ -42,6 +49,13 @@ MODELS = {
             auxiliary_features=(8, 8),
         ),
         (_images(32),),
+    ),
+    # The stem and the reductions alone, without the norms, whose gradients compile slowly.
+    "jdl.models.convnets.inception_v3.inception_v3": ModelCase(
+        partial(inception_v3, (), (), 0, width=1 / 16, norm=None, num_classes=3), (_images(75),)
+    ),
+    "jdl.models.convnets.inception_v4.inception_v4": ModelCase(
+        partial(inception_v4, 0, 0, 0, width=1 / 16, norm=None, num_classes=3), (_images(75),)
     ),
     "jdl.models.convnets.vgg.vgg": ModelCase(
         partial(vgg, ((3,), (3,)), (4, 4), num_classes=3, hidden_dim=5, grid=2), (_images(8),)
