@@ -1,5 +1,7 @@
 """Newton, pseudo-Newton, L-BFGS and conjugate gradients."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from jdl.train.line_search import (
     scale_by_polak_ribiere,
 )
 from jdl.train.second_order import hessian_diagonal, hutchinson, newton, pseudo_newton
+from tests.conformance.case import quick
 
 _root = np.random.default_rng(0).normal(size=(4, 4))
 HESSIAN = jnp.array(_root @ _root.T + np.eye(4), jnp.float32)
@@ -36,7 +39,7 @@ def over(function):
 
 def last(algorithm, start, steps):
     state = algorithm.init(Variables(jnp.array(start)))
-    state, _ = jax.jit(lambda s: run(algorithm, s, None, jax.random.key(0), length=steps))(state)
+    state, _ = quick(lambda s: run(algorithm, s, None, jax.random.key(0), length=steps))(state)
     return state.variables.params
 
 
@@ -46,7 +49,7 @@ def test_newton_solves_a_quadratic_in_one_step():
 
 
 def test_damped_newton_shifts_the_hessian():
-    found, _, _ = newton(quadratic, 2.0)(jnp.zeros(4), (), None, jax.random.key(0))
+    found, _, _ = quick(newton(quadratic, 2.0))(jnp.zeros(4), (), None, jax.random.key(0))
     expected = np.linalg.solve(np.asarray(HESSIAN) + 2 * np.eye(4), -np.asarray(OFFSET))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
@@ -63,19 +66,19 @@ def network():
         return objective(params, (), (inputs, inputs[:, :1] ** 2), jax.random.key(0))[0]
 
     flat, unflat = ravel_pytree(params)
-    return loss, params, np.asarray(jax.hessian(lambda flat: loss(unflat(flat)))(flat))
+    return loss, params, np.asarray(quick(jax.hessian(lambda flat: loss(unflat(flat))))(flat))
 
 
 def test_the_diagonal_is_that_of_the_whole_hessian(network):
     loss, params, hessian = network
-    found, _ = ravel_pytree(hessian_diagonal(loss, params, jax.random.key(0)))
+    found, _ = ravel_pytree(quick(partial(hessian_diagonal, loss))(params, jax.random.key(0)))
     np.testing.assert_allclose(found, np.diag(hessian), rtol=1e-4, atol=1e-6)
 
 
 def test_hutchinsons_estimate_has_that_mean_and_the_variance_of_its_formula(network):
     loss, params, hessian = network
     probes = 4000
-    found, _ = ravel_pytree(hutchinson(probes)(loss, params, jax.random.key(0)))
+    found, _ = ravel_pytree(quick(partial(hutchinson(probes), loss))(params, jax.random.key(0)))
     off = (hessian**2).sum(1) - np.diag(hessian) ** 2
     scores = (found - np.diag(hessian)) / np.sqrt(off / probes)
     assert np.abs(scores).max() < 4
