@@ -1,0 +1,219 @@
+"""The names that `load` knows: for each an architecture, a key map and the preprocessing.
+
+A name with `on_hub` is a repository of the Hugging Face hub; `torchvision/...` and `keras/...` are
+weights that their libraries publish elsewhere, and need a path. What the numbers of a checkpoint
+assume and its names do not show is in its row:
+
+    epsilon and momentum of BatchNorm     torchvision, timm 1e-5, 0.1 (here 0.9)
+                                          Keras ResNet, DenseNet 1.001e-5, 0.99
+                                          MobileNet, Inception, Xception, EfficientNet 1e-3, 0.99
+    padding where a convolution strides   symmetric in PyTorch; TensorFlow's "SAME" in Keras, HF's
+                                          MobileNet and EfficientNet, timm's tf_*
+    the stride of a bottleneck            in its 3x3; Keras in its first 1x1
+    1001 classes                          HF's MobileNets: class 0 is the background
+
+Source of the settings: timm 1.0.31 (registry), torchvision 0.29.1 (weights' transforms), Keras
+3.15.1 (applications), the preprocessor_config.json of HF's repositories for theirs. No weights were
+downloaded to test them: the maps are tested on networks that those libraries make.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from flax import nnx
+
+from jdl.core import Model
+from jdl.models.convnets.alexnet import ALEXNETS
+from jdl.models.convnets.densenet import DENSENETS
+from jdl.models.convnets.efficientnet import EFFICIENTNETS
+from jdl.models.convnets.mobilenet import MOBILENETS
+from jdl.models.convnets.resnet import RESNETS
+from jdl.models.convnets.vgg import VGGS
+from jdl.models.pretrained.key_map import KeyMap
+from jdl.models.pretrained.maps import densenet, efficientnet, mobilenet, resnet, vgg
+from jdl.models.pretrained.preprocessing import Preprocessing, cropped
+from jdl.nn.residual import BATCH_NORM
+
+INCEPTION = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+CAFFE = Preprocessing(
+    resize=None, mean=(103.939, 116.779, 123.68), std=(1.0,) * 3, channels="BGR", scale=255.0
+)
+TORCH_EVALUATION = Preprocessing()
+KERAS_NORM = functools.partial(nnx.BatchNorm, momentum=0.99, epsilon=1.001e-5)
+KERAS_RESNET = {
+    "stride_first": True,
+    "conv": functools.partial(nnx.Conv, use_bias=True),
+    "norm": KERAS_NORM,
+}
+PYTORCH = {"padding": "symmetric", "norm": BATCH_NORM}
+
+
+class Checkpoint(NamedTuple):
+    """What is known of published weights.
+
+    Attributes:
+        make: the factory with the settings that these weights assume.
+        key_map: from their names to ours.
+        preprocessing: of the images they were evaluated on.
+        on_hub: whether the name is a repository of the Hugging Face hub.
+    """
+
+    make: Callable[..., Model]
+    key_map: KeyMap
+    preprocessing: Preprocessing | None
+    on_hub: bool = True
+
+
+def _resnets():
+    for size in (18, 34, 50, 101, 152):
+        make = RESNETS[f"resnet{size}"]
+        yield (
+            f"timm/resnet{size}.a1_in1k",
+            Checkpoint(make, resnet.RESNET_TORCH, cropped(288, 0.95, interpolation="bicubic")),
+        )
+        original = Checkpoint(make, resnet.RESNET_TORCH, TORCH_EVALUATION)
+        yield f"timm/resnet{size}.tv_in1k", original
+        yield f"torchvision/resnet{size}", original._replace(on_hub=False)
+        # ConvNextImageProcessor with crop_pct 0.875 and bicubic resampling
+        hub = cropped(224, 0.875, interpolation="bicubic")
+        yield f"microsoft/resnet-{size}", Checkpoint(make, resnet.RESNET_HF, hub)
+    for size in (50, 101, 152):
+        make = functools.partial(RESNETS[f"resnet{size}"], **KERAS_RESNET)
+        yield f"keras/resnet{size}", Checkpoint(make, resnet.RESNET_KERAS, CAFFE, on_hub=False)
+
+
+def _vggs():
+    for name in ("vgg11", "vgg13", "vgg16", "vgg19"):
+        for form in (name, f"{name}_bn"):
+            yield (
+                f"timm/{form}.tv_in1k",
+                Checkpoint(VGGS[form], vgg.VGG_TIMM, TORCH_EVALUATION),
+            )
+            yield (
+                f"torchvision/{form}",
+                Checkpoint(VGGS[form], vgg.VGG_TORCHVISION, TORCH_EVALUATION, on_hub=False),
+            )
+    for name in ("vgg16", "vgg19"):
+        yield f"keras/{name}", Checkpoint(VGGS[name], vgg.VGG_KERAS, CAFFE, on_hub=False)
+
+
+def _plain():
+    """Names that differ in nothing but themselves."""
+    yield (
+        "torchvision/alexnet",
+        Checkpoint(ALEXNETS["alexnet"], vgg.ALEXNET_TORCHVISION, TORCH_EVALUATION, on_hub=False),
+    )
+    for size in (121, 161, 169, 201):
+        make = DENSENETS[f"densenet{size}"]
+        images = cropped(224, 0.875, interpolation="bicubic")
+        timm = Checkpoint(make, densenet.DENSENET_TORCH, images)
+        yield f"timm/densenet{size}.tv_in1k", timm
+        theirs = timm._replace(preprocessing=TORCH_EVALUATION, on_hub=False)
+        yield f"torchvision/densenet{size}", theirs
+        if size != 161:
+            make = functools.partial(make, norm=KERAS_NORM)
+            images = Preprocessing(resize=None)
+            theirs = Checkpoint(make, densenet.DENSENET_KERAS, images, on_hub=False)
+            yield f"keras/densenet{size}", theirs
+    images = cropped(288, 0.95, interpolation="bicubic")
+    yield (
+        "timm/densenet121.ra_in1k",
+        Checkpoint(DENSENETS["densenet121"], densenet.DENSENET_TORCH, images),
+    )
+
+
+def _mobilenets():
+    first, second = MOBILENETS["mobilenet_v1_100"], MOBILENETS["mobilenet_v2_100"]
+    bicubic = {"interpolation": "bicubic"}
+    images = cropped(256, 0.95, **bicubic, **INCEPTION)
+    timm = functools.partial(first, activation=jax.nn.relu6, **PYTORCH)
+    yield (
+        "timm/mobilenetv1_100.ra4_e3600_r224_in1k",
+        Checkpoint(timm, mobilenet.MOBILENET_V1_TIMM, images),
+    )
+    symmetric = functools.partial(second, **PYTORCH)
+    yield (
+        "timm/mobilenetv2_100.ra_in1k",
+        Checkpoint(symmetric, mobilenet.MOBILENET_V2_TIMM, cropped(224, 0.875, **bicubic)),
+    )
+    yield (
+        "torchvision/mobilenet_v2",
+        Checkpoint(symmetric, mobilenet.MOBILENET_V2_TORCHVISION, TORCH_EVALUATION, on_hub=False),
+    )
+    # MobileNetV1ImageProcessor: 256, 224, bilinear
+    images = Preprocessing(**INCEPTION)
+    hf = functools.partial(first, num_classes=1001)
+    yield "google/mobilenet_v1_1.0_224", Checkpoint(hf, mobilenet.MOBILENET_V1_HF, images)
+    hf = functools.partial(second, num_classes=1001)
+    yield "google/mobilenet_v2_1.0_224", Checkpoint(hf, mobilenet.MOBILENET_V2_HF, images)
+    squashed = Preprocessing(resize=None, **INCEPTION)
+    for name, key_map in (("v1", "MOBILENET_V1_KERAS"), ("v2", "MOBILENET_V2_KERAS")):
+        for form, make in MOBILENETS.items():
+            if form.startswith(f"mobilenet_{name}"):
+                found = Checkpoint(make, getattr(mobilenet, key_map), squashed, on_hub=False)
+                yield f"keras/{form}", found
+
+
+# Size of the images, the shorter side that torchvision resizes to, crop_pct of timm's tf_*.
+EFFICIENTNET_IMAGES = (
+    ((224, 256), (224, 0.875)),
+    ((240, 256), (240, 0.882)),
+    ((288, 288), (260, 0.890)),
+    ((300, 320), (300, 0.904)),
+    ((380, 384), (380, 0.922)),
+    ((456, 456), (456, 0.934)),
+    ((528, 528), (528, 0.942)),
+    ((600, 600), (600, 0.949)),
+)
+
+
+def _efficientnets():
+    bicubic = {"interpolation": "bicubic"}
+    for size, (torchvision, timm) in enumerate(EFFICIENTNET_IMAGES):
+        name = f"efficientnet_b{size}"
+        make = EFFICIENTNETS[name]
+        symmetric = functools.partial(
+            make, padding="symmetric", **({"norm": BATCH_NORM} if size < 5 else {})
+        )
+        images = Preprocessing(*torchvision, **bicubic)
+        yield (
+            f"torchvision/{name}",
+            Checkpoint(symmetric, efficientnet.EFFICIENTNET_TORCHVISION, images, on_hub=False),
+        )
+        for tag, statistics in (("ns_jft_in1k", {}), ("ap_in1k", INCEPTION)):
+            images = cropped(*timm, **bicubic, **statistics)
+            yield (
+                f"timm/tf_{name}.{tag}",
+                Checkpoint(make, efficientnet.EFFICIENTNET_TIMM, images),
+            )
+        squashed = Preprocessing(timm[0], None, **bicubic)
+        yield (
+            f"keras/{name}",
+            Checkpoint(make, efficientnet.EFFICIENTNET_KERAS, squashed, on_hub=False),
+        )
+    symmetric = functools.partial(
+        EFFICIENTNETS["efficientnet_b0"], padding="symmetric", norm=BATCH_NORM
+    )
+    yield (
+        "timm/efficientnet_b0.ra_in1k",
+        Checkpoint(symmetric, efficientnet.EFFICIENTNET_TIMM, cropped(224, 0.875, **bicubic)),
+    )
+    yield (
+        "timm/tf_efficientnet_l2.ns_jft_in1k",
+        Checkpoint(
+            EFFICIENTNETS["efficientnet_l2"],
+            efficientnet.EFFICIENTNET_TIMM,
+            cropped(800, 0.96, **bicubic),
+        ),
+    )
+    yield (
+        "google/efficientnet-b7",
+        Checkpoint(EFFICIENTNETS["efficientnet_b7"], efficientnet.EFFICIENTNET_HF, squashed),
+    )
+
+
+PRETRAINED: dict[str, Checkpoint] = dict(
+    [*_resnets(), *_vggs(), *_plain(), *_mobilenets(), *_efficientnets()]
+)
