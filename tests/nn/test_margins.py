@@ -4,7 +4,14 @@ import numpy as np
 import optax
 import pytest
 
-from jdl.nn.margins import contrastive_loss, ranking_hinge, triplet_loss
+from jdl.nn.margins import (
+    angular_margin,
+    contrastive_loss,
+    ranking_hinge,
+    semi_hard_triplet_loss,
+    triplet_loss,
+)
+from tests.conformance.case import quick
 
 
 def close(ours, theirs, tolerance=1e-5):
@@ -59,3 +66,47 @@ def test_the_two_forms_of_the_triplet_loss():
     close(triplet_loss(a, p, n, margin=0.5), 1.0 - 1.21 + 0.5)
     close(optax.losses.triplet_margin_loss(a, p, n, margin=0.5), 1.0 - 1.1 + 0.5)
     assert float(triplet_loss(a, n, p)[0]) > 0.4  # the roles matter
+
+
+def test_semi_hard_triplets_are_those_found_one_by_one():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=[9, 3]), np.array([0, 0, 0, 1, 1, 2, 2, 2, 3])
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    squares = ((x[:, None] - x[None]) ** 2).sum(-1)
+    losses, kinds = [], set()
+    for a in range(9):
+        for p in range(9):
+            if a != p and labels[a] == labels[p]:
+                others = squares[a][labels != labels[a]]
+                farther = others[others > squares[a, p]]
+                kinds.add(farther.size > 0)
+                far = farther.min() if farther.size else others.max()
+                losses.append(max(0.0, squares[a, p] - far + 0.2))
+    assert kinds == {True, False} and len(losses) == 14
+    found = quick(semi_hard_triplet_loss)(x.astype(np.float32), labels)
+    close(found, np.mean(losses))
+
+
+def test_a_batch_without_triplets_has_no_loss_and_no_gradient():
+    x = np.random.default_rng(0).normal(size=[3, 2]).astype(np.float32)
+    both = quick(jax.value_and_grad(semi_hard_triplet_loss))
+    for labels in ([0, 1, 2], [0, 0, 0]):
+        loss, slope = both(x, np.array(labels))
+        assert loss == 0 and (np.asarray(slope) == 0).all()
+
+
+def test_an_angular_margin_widens_the_angle_of_the_label_and_never_turns_back():
+    angles = np.linspace(0, np.pi, 41).astype(np.float32)
+    cosines = np.stack([np.cos(angles), np.full(41, 0.3, np.float32)], 1)
+    found, slope = quick(
+        lambda c: (
+            angular_margin(c, np.zeros(41, int)),
+            jax.grad(lambda c: angular_margin(c, np.zeros(41, int)).sum())(c),
+        )
+    )(cosines)
+    inside = angles < np.pi - 0.5
+    close(found[inside, 0], np.cos(angles[inside] + 0.5), 1e-4)
+    assert (np.diff(found[:, 0]) < 0).all()
+    close(found[:, 1], 0.3)
+    assert np.isfinite(slope).all()
+    close(angular_margin(cosines, np.zeros(41, int), 0.0), cosines, 1e-6)

@@ -1,5 +1,8 @@
 """The end of most convolutional classifiers: the mean over space, dropout, and a linear layer.
 
+Regression is the same head: a network of `num_classes=K` has K outputs, of any scale, for the
+squared error of `jdl.train.regression` (ages, angles, places of landmarks).
+
 Axes: B images, H rows, W columns, C channels, K classes.
 """
 
