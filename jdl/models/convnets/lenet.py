@@ -7,7 +7,7 @@
 
 Source: LeCun, Bottou, Bengio, Haffner 1998, section II.B. Departs from it in two ways, as the
 books do: C3 sees all six maps, and the output is a linear layer of logits in place of radial basis
-functions. 61,706 parameters.
+functions. 61,706 parameters. The published form is `jdl.models.convnets.lenet_1998`.
 
 Axes: B images, H rows, W columns, C channels. Pixels lie in [-1, 1].
 """
@@ -21,6 +21,7 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
+from jdl.nn.pooling import avg_pool
 from jdl.nn.variational_layers import called
 
 
@@ -47,7 +48,11 @@ def lenet5(
         dropout_rate: probability of dropping a unit of the two hidden dense layers while training.
 
     Returns:
-        A Model: images [B, 32, 32, 1] -> logits [B, num_classes].
+        A Model: images [B, 32, 32, 1] -> logits [B, num_classes]. Its method `features` gives the
+        pooled maps of both convolutions, and `classify` takes the last.
+
+    Raises:
+        ValueError: from `apply`, images of another shape.
 
     Example:
         >>> model = lenet5()
@@ -78,15 +83,29 @@ class LeNet5(nnx.Module):
 
     def __call__(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Images [B, 32, 32, 1] -> logits [B, num_classes]."""
-        chex.assert_shape(
-            images,
-            (None, 32, 32, 1),
-            exception_type=ValueError,
-            custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 a side",
-        )
-        x = nnx.avg_pool(self.activation(called(self.conv1, images, rngs)), (2, 2), (2, 2))
-        x = nnx.avg_pool(self.activation(called(self.conv2, x, rngs)), (2, 2), (2, 2))
-        x = x.reshape(x.shape[0], 400)
+        return self.classify(self.features(images, rngs=rngs)[-1], rngs=rngs)
+
+    def features(
+        self, images: jax.Array, *, rngs: nnx.Rngs | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [B, 32, 32, 1] -> the pooled maps of both convolutions."""
+        check_digits(images)
+        first = avg_pool(self.activation(called(self.conv1, images, rngs)), 2)
+        return first, avg_pool(self.activation(called(self.conv2, first, rngs)), 2)
+
+    def classify(self, maps: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
+        """The last maps [B, 5, 5, 16] -> logits [B, num_classes]."""
+        x = maps.reshape(maps.shape[0], 400)
         x = self.dropout(self.activation(called(self.dense1, x, rngs)), rngs=rngs)
         x = self.dropout(self.activation(called(self.dense2, x, rngs)), rngs=rngs)
         return called(self.head, x, rngs)
+
+
+def check_digits(images: jax.Array) -> None:
+    """Raises ValueError unless the images are [B, 32, 32, 1]."""
+    chex.assert_shape(
+        images,
+        (None, 32, 32, 1),
+        exception_type=ValueError,
+        custom_message="LeNet-5 takes 32 x 32 grey images; pad 28 x 28 digits by 2 a side",
+    )

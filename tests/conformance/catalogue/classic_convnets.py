@@ -9,6 +9,8 @@ from jdl.models.convnets.bn_inception import bn_inception
 from jdl.models.convnets.googlenet import inception_v1
 from jdl.models.convnets.inception_v3 import inception_v3
 from jdl.models.convnets.inception_v4 import inception_v4
+from jdl.models.convnets.lenet_1998 import lenet5_1998
+from jdl.models.convnets.small_cnns import small_cnn
 from jdl.models.convnets.vgg import vgg
 from jdl.nn.inception import naive_widths
 from jdl.nn.normalization import local_response_norm
@@ -56,6 +58,12 @@ MODELS = {
     ),
     "jdl.models.convnets.inception_v4.inception_v4": ModelCase(
         partial(inception_v4, 0, 0, 0, width=1 / 16, norm=None, num_classes=3), (_images(75),)
+    ),
+    "jdl.models.convnets.lenet_1998.lenet5_1998": ModelCase(
+        lenet5_1998, (_images(32, 1),), tolerance=1e-3
+    ),
+    "jdl.models.convnets.small_cnns.small_cnn": ModelCase(
+        partial(small_cnn, (4, 4), (5,), image_size=10, num_classes=3), (_images(10, 1),)
     ),
     "jdl.models.convnets.vgg.vgg": ModelCase(
         partial(vgg, ((3,), (3,)), (4, 4), num_classes=3, hidden_dim=5, grid=2), (_images(8),)

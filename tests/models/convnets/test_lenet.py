@@ -46,6 +46,16 @@ def test_dropout_masks_the_dense_layers_and_leaves_params_and_evaluation_alone(k
     assert not np.array_equal(kept, np.asarray(others != 0))
 
 
+def test_features_are_the_pooled_maps_and_classify_takes_the_last(key):
+    model = convnets.lenet5()
+    variables = model.init(key)
+    images = jax.random.normal(jax.random.key(1), [2, 32, 32, 1])
+    maps, _ = model.apply(variables, images, method="features")
+    assert [x.shape for x in maps] == [(2, 14, 14, 6), (2, 5, 5, 16)]
+    logits, _ = model.apply(variables, maps[-1], method="classify")
+    np.testing.assert_allclose(logits, model.apply(variables, images)[0], rtol=1e-6, atol=1e-6)
+
+
 def test_wrong_size_says_what_to_do():
     model = convnets.lenet5()
     with pytest.raises(ValueError, match="pad 28 x 28"):
