@@ -1,0 +1,112 @@
+"""The form of a convolution that is fast on the CPU, behind the signature of JAX's own.
+
+    few channels   strips of K rows [B, H', K * W * C] times a banded matrix [K * W * C, W' * D]
+                   whose entry (a, w, c; q, d) is kernel[a, w - q, c, d]: one product of matrices
+    pointwise      a 1x1 kernel of stride s sees x[:, ::s, ::s] alone; that, then stride 1
+
+XLA's CPU convolution is made for many channels; with one to sixteen of them a product with a matrix
+that is mostly zeros is faster, and the kernel gradient of a strided 1x1 kernel is slow there.
+Elsewhere, and for every other shape, it is `jax.lax.conv_general_dilated` itself. Values and
+gradients are the same up to rounding. `benchmarks/convnets.py` measures both.
+
+`Conv` is nnx.Conv with it: the same arguments and params.
+
+Axes: B images, H rows, W columns, C channels in, D maps out, K x L taps.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jdl.nn.convolution import layout
+
+FEW_CHANNELS = 16  # in and out
+WIDEST = 8  # columns a tap: the banded product has W / L times the multiplications
+
+
+def conv_general_dilated(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides,
+    padding,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count: int = 1,
+    **options,
+) -> jax.Array:
+    """`jax.lax.conv_general_dilated`, in the form that suits the platform and the shapes.
+
+    Args:
+        lhs: x [B, H, W, C], or of any layout, in JAX's own form.
+        rhs: kernel [K, L, C, D].
+        window_strides: as JAX has them, like all that follow.
+        padding: a word, or a pair for each axis.
+        lhs_dilation: of x.
+        rhs_dilation: of the kernel.
+        dimension_numbers: the layout; None is NCHW.
+        feature_group_count: groups of channels.
+        options: of `jax.lax.conv_general_dilated`.
+
+    Returns:
+        Maps [B, H', W', D].
+    """
+    plain = functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=window_strides,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=dimension_numbers,
+        feature_group_count=feature_group_count,
+        **options,
+    )
+    if lhs.ndim != 4 or dimension_numbers is None or feature_group_count != 1:
+        return plain(lhs, rhs)
+    shapes = lhs.shape, rhs.shape
+    numbers = jax.lax.conv_dimension_numbers(*shapes, dimension_numbers)
+    channels_last = numbers == jax.lax.conv_dimension_numbers(*shapes, layout(2))
+    dilations = (*(lhs_dilation or ()), *(rhs_dilation or ()))
+    unset = all(value is None for value in options.values())
+    if not (channels_last and unset and all(step == 1 for step in dilations)):
+        return plain(lhs, rhs)
+    taps, strides = rhs.shape[:2], tuple(window_strides)
+    pads = padding
+    if isinstance(padding, str):
+        pads = jax.lax.padtype_to_pads(lhs.shape[1:3], taps, strides, padding)
+    form = None
+    if taps == (1, 1) and strides != (1, 1) and not np.any(pads):
+        form = functools.partial(_pointwise, strides=strides)
+    elif strides == (1, 1) and _is_few(lhs.shape[2] + sum(pads[1]), rhs.shape):
+        form = functools.partial(_banded, pads=pads)
+    if form is None:
+        return plain(lhs, rhs)
+    return jax.lax.platform_dependent(lhs, rhs, cpu=form, default=plain)
+
+
+Conv = functools.partial(nnx.Conv, conv_general_dilated=conv_general_dilated)
+
+
+def _is_few(width, kernel_shape):
+    _, columns, channels, maps = kernel_shape
+    return max(channels, maps) <= FEW_CHANNELS and width <= WIDEST * columns and columns > 1
+
+
+def _pointwise(x, kernel, strides):
+    return x[:, :: strides[0], :: strides[1]] @ kernel[0, 0][None, None]
+
+
+def _banded(x, kernel, pads):
+    rows, columns, channels, maps = kernel.shape
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
+    x = x.reshape(*x.shape[:2], -1)
+    strips = jnp.concatenate([x[:, row : row + height] for row in range(rows)], -1)
+    tap, column, place = np.ogrid[:columns, : x.shape[2] // channels, :width]
+    meets = jnp.asarray(column == place + tap, kernel.dtype)
+    band = jnp.einsum("lwq,klcd->kwcqd", meets, kernel)
+    y = strips @ band.reshape(1, -1, width * maps)
+    return y.reshape(*y.shape[:2], width, maps)
