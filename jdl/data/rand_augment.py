@@ -15,8 +15,8 @@ Source: Cubuk, Zoph, Shlens and Le 2020, section 3 and table 6; the ranges are t
 as torchvision has them, whose magnitudes go to 30.
 
 Images of a batch take different operations, and a program without branches computes all of them
-for all images: the five moves are one matrix and one reading, the rest arithmetic without matrices
-but for a histogram.
+for all images: the five moves are one matrix and one reading, the rest arithmetic, but for the
+histogram of equalise, which takes most of the time on a CPU.
 
 Axes: B images, H rows, W columns.
 """
