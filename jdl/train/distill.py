@@ -24,7 +24,7 @@ def distillation(
     teacher: Callable[[jax.Array], jax.Array] | None = None,
     *,
     temperature: float = 4.0,
-    share: float = 0.9,
+    share: float | jax.Array = 0.9,
 ) -> Objective:
     """The loss of a student.
 
@@ -33,7 +33,7 @@ def distillation(
         teacher: inputs -> logits [B, K], in evaluation: `lambda x: model.apply(variables, x)[0]`
             of any model. None: the batches bring them, computed once by `frozen_features`.
         temperature: T; Hinton et al. tried 1 to 20.
-        share: of the teacher in the loss, in [0, 1].
+        share: of the teacher in the loss, in [0, 1]; it may be traced.
 
     Returns:
         An Objective of batches (inputs, labels [B]), or (inputs, labels, the teacher's logits
@@ -54,7 +54,7 @@ def distillation(
         >>> sorted(info)
         ['accuracy', 'agreement', 'hard', 'soft']
     """
-    if temperature <= 0 or not 0 <= share <= 1:
+    if temperature <= 0 or isinstance(share, float | int) and not 0 <= share <= 1:
         raise ValueError(
             f"expected temperature > 0 and share in [0, 1]; got {temperature} and {share}"
         )

@@ -1,0 +1,15 @@
+"""Recipes that compile fast and run slower, for short runs."""
+
+import contextlib
+
+import jax
+
+
+@contextlib.contextmanager
+def compiled_fast():
+    """XLA leaves most optimisations out meanwhile, as `tests.conformance.case.quick` has it."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
