@@ -271,6 +271,25 @@ def test_detections_are_those_of_a_loop_over_classes():
     assert not found.boxes[0, number:].any() and not found.scores[0, number:].any()
 
 
+def test_statistics_stay_where_they_are_frozen():
+    body = functools.partial(resnet, (1,), bottleneck=False, widths=(2,))
+    model, rng = tiny(body), np.random.default_rng(0)
+    batch, same = (jnp.zeros([2, *IMAGE, 3]), drawn_objects(rng)), []
+
+    def buffers(variables, frozen):
+        objective = detection(model, frozen_statistics=frozen, num_proposals=6)
+        _, (after, _) = objective(*variables, batch, jax.random.key(0))
+        same.append(
+            [x is y for x, y in zip(*map(jax.tree.leaves, (variables[1], after)), strict=True)]
+        )
+        return after
+
+    for frozen in (True, False):
+        jax.eval_shape(functools.partial(buffers, frozen=frozen), abstract(model))
+    assert all(same[0]) and len(same[0]) > 4 and not any(same[1])
+
+
+@pytest.mark.slow
 def test_each_loss_moves_its_own_head():
     model = tiny()
     variables, rng = random_variables(model, 0.1), np.random.default_rng(0)
