@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from jdl.core import Model, Variables
@@ -113,6 +114,8 @@ def _filled(abstract, values, role):
     like = nnx.to_pure_dict(filled)
     _check(_named(like), values, role)
     if jax.tree.leaves(like):
+        # A module would write its statistics into NumPy's arrays in place: the caller's.
+        values = jax.tree.map(lambda x: jnp.array(x) if isinstance(x, np.ndarray) else x, values)
         nnx.replace_by_pure_dict(filled, _numbered(like, values))
     return filled
 

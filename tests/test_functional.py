@@ -133,6 +133,16 @@ def test_a_call_changes_nothing_but_its_result(net):
     jax.tree.map(np.testing.assert_array_equal, variables, before)
 
 
+def test_arrays_of_numpy_are_not_written_to():
+    model = functional(lambda rngs: nnx.BatchNorm(3, momentum=0.9, rngs=rngs))
+    variables = jax.tree.map(np.array, model.init(jax.random.key(0)))
+    _, after = model.apply(variables, INPUTS, train=True)
+    np.testing.assert_array_equal(variables.buffers["mean"], np.zeros(3))
+    np.testing.assert_allclose(after["mean"], 0.1 * INPUTS.mean(0), rtol=1e-5)
+    closed = jax.jit(lambda x: model.apply(variables, x, train=True)[1])(INPUTS)
+    np.testing.assert_allclose(closed["mean"], after["mean"], rtol=1e-5)
+
+
 def test_each_member_of_a_vmap_has_its_own_params(net):
     model, _ = net
     keys = jax.random.split(jax.random.key(0), 2)

@@ -77,7 +77,7 @@ class WeightStandardized(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Inputs of the layer -> its outputs."""
         kernel = self.layer.kernel[...]
-        self.layer.kernel[...] = standardized(kernel, self.eps)
+        self.layer.kernel.set_value(standardized(kernel, self.eps))
         outputs = self.layer(x)
-        self.layer.kernel[...] = kernel
+        self.layer.kernel.set_value(kernel)
         return outputs
