@@ -26,6 +26,13 @@ from flax import nnx
 from jdl.nn.residual import HE_CONV
 
 EFFICIENTNET_NORM = functools.partial(nnx.BatchNorm, momentum=0.99, epsilon=1e-3)
+# He's rule, where K^2 weights feed an output and as many take its error back, as the published code
+# and timm have it; torchvision's fan out counts those of all channels.
+DEPTHWISE_CONV = functools.partial(
+    nnx.Conv,
+    use_bias=False,
+    kernel_init=nnx.initializers.variance_scaling(2.0, "fan_in", "normal"),
+)
 
 
 class SqueezeExcite(nnx.Module):
@@ -107,7 +114,7 @@ class InvertedResidual(nnx.Module):
         if self.expands:
             self.expand = HE_CONV(in_features, hidden, (1, 1), **made)
             self.expand_norm = norm(hidden, **made)
-        self.depthwise = HE_CONV(
+        self.depthwise = DEPTHWISE_CONV(
             hidden,
             hidden,
             (kernel_size, kernel_size),

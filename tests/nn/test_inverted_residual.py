@@ -94,3 +94,9 @@ def test_inverted_residuals_add_up_to_mobilenet_v2_and_efficientnet_b0():
 def test_half_precision_goes_through():
     builds = [functools.partial(InvertedResidual, 4, 4)]
     assert all(comes_in_half(build) for build in builds)
+
+
+def test_depthwise_layers_start_with_he_s_variance_of_the_taps_of_one_channel():
+    block = functools.partial(InvertedResidual, 32, 32, expansion=8)
+    kernel = functional(lambda rngs: block(rngs=rngs)).init(jax.random.key(0)).params["depthwise"]
+    np.testing.assert_allclose(9 * np.var(kernel["kernel"]), 2, rtol=0.15)  # of 2304: 3 %

@@ -28,9 +28,8 @@ weights differ in what no count shows:
     torchvision B0-B4, timm's others       padding="symmetric", norm=jdl.nn.residual.BATCH_NORM
     torchvision B5-B7                      padding="symmetric"
 
-Source: Tan, Le 2019, eq. 3, table 1 and section 5.2; their code (the factors above are rounded in
-it); Xie, Luong, Hovy, Le 2020, table 7 (L2). Departs from the code in the first weights of the
-depthwise layers: their fan-out is that of all maps, as in PyTorch.
+Source: Tan, Le 2019, eq. 3, table 1 and section 5.2; their code (factors and first weights); Xie,
+Luong, Hovy, Le 2020, table 7 (L2).
 
 Axes: B images, H rows, W columns, C channels, K classes.
 """

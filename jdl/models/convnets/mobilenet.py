@@ -37,7 +37,7 @@ from jdl.functional import functional
 from jdl.models.convnets.image_shape import check_images
 from jdl.models.convnets.inverted_residual_net import InvertedResidualNet, rounded
 from jdl.models.convnets.pooled_head import PooledHead
-from jdl.nn.inverted_residual import EFFICIENTNET_NORM, border
+from jdl.nn.inverted_residual import DEPTHWISE_CONV, EFFICIENTNET_NORM, border
 from jdl.nn.residual import HE_CONV
 
 STEM, TOP, LEAST_MAPS = 32, 1280, 8
@@ -203,7 +203,7 @@ class SeparableUnit(nnx.Module):
     ):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.activation = activation
-        self.depthwise = HE_CONV(
+        self.depthwise = DEPTHWISE_CONV(
             in_features,
             in_features,
             (3, 3),
