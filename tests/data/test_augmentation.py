@@ -18,9 +18,13 @@ from jdl.data.augmentation import (
 from tests.conformance.case import quick
 
 
+def zoomed(images, key, **options):
+    return quick(lambda x, k: random_zoom_and_shift(x, k, **options))(images, key)
+
+
 def test_no_zoom_and_no_shift_is_a_resize(key):
     images = jax.random.uniform(key, [3, 8, 6, 2])
-    found = random_zoom_and_shift(images, key, shape=(32, 12), max_zoom=0.0, max_shift=0.0)
+    found = zoomed(images, key, shape=(32, 12), max_zoom=0.0, max_shift=0.0)
     np.testing.assert_allclose(found, jax.image.resize(images, [3, 32, 12, 2], "linear"), atol=1e-6)
 
 
@@ -29,7 +33,7 @@ def test_centre_of_mass_moves_by_the_shift_and_the_width_by_the_zoom(key):
     x = jnp.arange(64) - 31.5
     blob = jnp.exp(-((x / 5) ** 2))
     images = jnp.broadcast_to((blob[:, None] * blob[None])[None, ..., None], [200, 64, 64, 1])
-    found = random_zoom_and_shift(images, key, shape=(64, 64), max_zoom=0.2, max_shift=0.1)
+    found = zoomed(images, key, shape=(64, 64), max_zoom=0.2, max_shift=0.1)
     for axis in (1, 2):
         profile = found[..., 0].sum(3 - axis)
         mass = profile.sum(1)
@@ -43,9 +47,7 @@ def test_centre_of_mass_moves_by_the_shift_and_the_width_by_the_zoom(key):
 
 
 def test_outside_of_the_image_is_zero(key):
-    found = random_zoom_and_shift(
-        jnp.ones([50, 10, 10, 1]), key, shape=(10, 10), max_zoom=0.0, max_shift=0.3
-    )
+    found = zoomed(jnp.ones([50, 10, 10, 1]), key, shape=(10, 10), max_zoom=0.0, max_shift=0.3)
     kept = found.sum((1, 2, 3)) / 100
     assert kept.min() < 0.7 and kept.max() <= 1 + 1e-5 and found.min() >= 0
 
@@ -59,12 +61,12 @@ def test_images_of_another_rank_are_refused(key):
 
 def test_quarter_turns_are_exact(key):
     images = jax.random.uniform(key, [3, 8, 8, 2])
-    turn = jax.jit(rotated)
+    turn = quick(rotated)
     for quarters in range(-4, 5):
         found = turn(images, 90.0 * quarters)
         np.testing.assert_allclose(found, jnp.rot90(images, quarters, (1, 2)), atol=2e-5)
     oblong = jax.random.uniform(key, [2, 5, 9, 1])
-    np.testing.assert_allclose(rotated(oblong, 180.0), oblong[:, ::-1, ::-1], atol=1e-5)
+    np.testing.assert_allclose(turn(oblong, 180.0), oblong[:, ::-1, ::-1], atol=1e-5)
 
 
 def test_each_image_has_its_own_angle_and_turns_add_up(key):
@@ -72,7 +74,7 @@ def test_each_image_has_its_own_angle_and_turns_add_up(key):
     blob = jnp.exp(-((x[:, None] + 7) ** 2 + (x[None] - 4) ** 2) / 12)
     images = jnp.broadcast_to(blob[None, ..., None], [3, 33, 33, 1])
     angles = jnp.array([0.0, 30.0, -75.0])
-    turn = jax.jit(rotated)
+    turn = quick(rotated)
     found = turn(images, angles)
     np.testing.assert_allclose(found[0], images[0], atol=1e-6)
     mass = found.sum((1, 2, 3))
@@ -88,7 +90,7 @@ def test_each_image_has_its_own_angle_and_turns_add_up(key):
 
 
 def test_a_full_image_is_zero_where_its_corners_left(key):
-    found = rotated(jnp.ones([1, 9, 9, 1]), 45.0)[0, ..., 0]
+    found = quick(rotated)(jnp.ones([1, 9, 9, 1]), 45.0)[0, ..., 0]
     assert found[0, 0] == 0 and found[8, 8] == 0 and jnp.allclose(found[2:7, 2:7], 1, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ OWN = np.arange(1, NUMBER + 1, dtype=np.float32)
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_mixup_weighs_inputs_and_targets_alike_by_beta(key, alpha):
     inputs = np.stack([TARGETS @ OWN, OWN**0], -1)
-    found, targets = quick(lambda x, y, k: mixup(x, y, k, alpha=alpha))(inputs, TARGETS, key)
+    found, targets = quick(lambda x, y, k, a: mixup(x, y, k, alpha=a))(inputs, TARGETS, key, alpha)
     np.testing.assert_allclose(targets.sum(1), np.ones(NUMBER), rtol=1e-5)
     assert (np.asarray(targets > 0).sum(1) <= 2).all()
     np.testing.assert_allclose(found[:, 0], targets @ OWN, rtol=1e-4)
