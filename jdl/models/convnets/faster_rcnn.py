@@ -9,9 +9,9 @@
       -> box head                 12544 -> 1024 -> 1024
       -> predictor                K logits of classes and background; 4 offsets for each class
 
-Any network whose `method="features"` gives maps of halving size may be the backbone, and weights of
-one trained alone are put in by `variables.params | {"backbone": weights}`. A loss is
-`detection(model)` of `jdl.models.convnets.detection_losses`; boxes found are
+Any network whose `method="features"` gives maps of halving size may be the backbone. Weights of one
+trained alone are put in by `variables.params | {"backbone": weights}`, its buffers likewise. A loss
+is `detection(model)` of `jdl.models.convnets.detection_losses`; boxes found are
 `detected(outputs, image_shape)`.
 
 Images of a batch have one size, a multiple of the coarsest stride (32). To resize so that the
