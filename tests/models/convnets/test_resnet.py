@@ -74,6 +74,7 @@ def test_parameters_are_those_published(name, published):
     assert total(RESNETS[name]()) == published
 
 
+@slow
 def test_biases_make_keras_of_it_and_the_head_is_what_is_left_out():
     biased = functools.partial(nnx.Conv, use_bias=True)
     assert total(resnet50(conv=biased, num_classes=None)) == 25_583_592 - 2_049_000
