@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from jdl.functional import functional
+from jdl.models.convnets.inverted_residual_net import rounded
 from jdl.models.convnets.mobilenet import (
     MOBILENETS,
     V1_STAGES,
+    V2_STAGES,
     SeparableUnit,
     mobilenet_v1,
     mobilenet_v2,
@@ -36,20 +38,30 @@ SHRUNK = 1 / np.sqrt(1 + 1e-3)
 FORM = {"padding": "SAME", "activation": jax.nn.relu6, "norm": EFFICIENTNET_NORM}
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_100", "mobilenet_v2_035", "mobilenet_v2_140"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_counts(name):
     variables = jax.eval_shape(MOBILENETS[name]().init, jax.random.key(0))
     assert size(variables.params) == PUBLISHED[name]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_parameter_counts_of_all(name):
-    test_published_parameter_counts(name)
+def test_widths_of_v2_add_up_to_the_published_counts():
+    for name in [name for name in PUBLISHED if "v2" in name]:
+        (width,) = MOBILENETS[name].args
+        channels, top = rounded(32 * width), rounded(1280 * max(1.0, width))
+        total = 29 * channels
+        for expansion, _, maps, blocks in V2_STAGES:
+            for _ in range(blocks):
+                inside, maps_out = expansion * channels, rounded(maps * width)
+                total += (channels + 2) * inside * (expansion > 1)
+                total += 11 * inside + (inside + 2) * maps_out
+                channels = maps_out
+        assert total + (channels + 2) * top + 1000 * top + 1000 == PUBLISHED[name]
 
 
-def test_a_width_thins_v1_to_the_published_counts():
-    for width, name in [(0.75, "mobilenet_v1_075"), (0.5, "mobilenet_v1_050")]:
+def test_widths_of_v1_add_up_to_the_published_counts():
+    for name in [name for name in PUBLISHED if "v1" in name]:
+        (width,) = MOBILENETS[name].args
         channels = int(32 * width)
         total = 29 * channels
         for _, maps, units in V1_STAGES:
@@ -70,9 +82,10 @@ def test_a_width_thins_v1_to_the_published_counts():
         ),
     ],
 )
-def test_maps_have_the_sizes_of_the_papers_tables(name, sizes):
+def test_counts_and_maps_are_those_of_the_papers_tables(name, sizes):
     model = MOBILENETS[name]()
     variables = jax.eval_shape(model.init, jax.random.key(0))
+    assert size(variables.params) == PUBLISHED[name]
     images = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
     apply = functools.partial(model.apply, method="features")
     maps, _ = jax.eval_shape(apply, variables, images)
