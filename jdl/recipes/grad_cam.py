@@ -131,7 +131,7 @@ def run(settings: Settings, key: Key) -> Report:
         batch_size=settings.batch_size,
     ).state.variables
 
-    inputs = enlarged(test[0])
+    inputs = jax.jit(enlarged)(test[0])
     maps, logits = jax.jit(lambda v, x: answers(model, v, x))(variables, inputs)
     chosen = np.concatenate(
         [
