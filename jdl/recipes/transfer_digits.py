@@ -1,8 +1,8 @@
 """From upright digits to turned ones with few labels: frozen, fine-tuned, and from scratch.
 
 Data: the 1797 digits of scikit-learn. Half of them, upright, are what LeNet-5 with ReLU is
-pretrained on; of the other half, turned by 20 or 90 degrees, a few of each class have labels and 600
-are the test. Then, with the same steps and batches,
+pretrained on; of the other half, turned by 20 or 90 degrees, a few of each class have labels, and
+600 are the test. Then, with the same steps and batches,
 
     scratch   all params fresh
     frozen    a new head on the features of 84 units, computed once
@@ -21,9 +21,9 @@ around them, with one label of each class up to 7 %, and 600 images measure to 1
     all                     68.3   83.7   93.9           55.2   76.7   89.7
 
 It is the table of `jdl.train.transfer`: with like images and one label the frozen features are best
-and worth 15 %, with 25 labels it is best to train all, from the pretrained start. Where the images differ,
-no pretraining helps: frozen features lose 24 % of 91 (negative transfer), and the more is let free
-the less is lost. Rates that fall want longer training than 80 steps.
+and worth 15 %; with 25 labels it is best to train all, from the pretrained start. Where the images
+differ, no pretraining helps: frozen features lose 24 % of 91 (negative transfer), and the more is
+let free the less is lost. Rates that fall want longer training than 80 steps.
 
 Cost: 40 s of processor time.
 """
