@@ -24,9 +24,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jdl.nn.convolution_forms import Conv
+
 BATCH_NORM = functools.partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5)
 HE_CONV = functools.partial(
-    nnx.Conv,
+    Conv,
     use_bias=False,
     kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
 )

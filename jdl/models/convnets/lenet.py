@@ -21,6 +21,7 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
+from jdl.nn.convolution_forms import Conv
 from jdl.nn.pooling import avg_pool
 from jdl.nn.variational_layers import called
 
@@ -31,7 +32,7 @@ def lenet5(
     dtype=None,
     param_dtype=jnp.float32,
     *,
-    conv: Callable = nnx.Conv,
+    conv: Callable = Conv,
     linear: Callable = nnx.Linear,
     dropout_rate: float = 0.0,
 ) -> Model:
