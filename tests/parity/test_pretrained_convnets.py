@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jdl.models.convnets.bit import bit
 from jdl.models.convnets.efficientnet import efficientnet
 from jdl.models.convnets.mobilenet import mobilenet_v1, mobilenet_v2
 from jdl.models.convnets.resnet import resnet
@@ -20,6 +21,7 @@ from jdl.models.convnets.vgg import vgg
 from jdl.models.pretrained import export, load_variables
 from jdl.models.pretrained.maps.efficientnet import EFFICIENTNET_HF
 from jdl.models.pretrained.maps.mobilenet import MOBILENET_V1_HF, MOBILENET_V2_HF
+from jdl.models.pretrained.maps.preact_resnet import BIT_HF
 from jdl.models.pretrained.maps.resnet import RESNET_HF, RESNET_TORCH
 from jdl.models.pretrained.maps.vgg import VGG_TORCHVISION
 from jdl.nn.residual import BATCH_NORM
@@ -129,6 +131,14 @@ def test_efficientnet_of_transformers(torch, oracle, images, tmp_path):
     make = partial(efficientnet, 0.5, stages=((1, 3, 1, 16, 1), (6, 5, 2, 24, 2)))
     wrong = [{"padding": "symmetric"}, {"norm": BATCH_NORM}]
     check(torch, network, tmp_path, EFFICIENTNET_HF, images, make, wrong)
+
+
+def test_bit_of_transformers(torch, oracle, images, tmp_path):
+    config = {"embedding_size": 32, "hidden_sizes": [128, 256], "depths": [2, 1]}
+    network = hf(oracle, "Bit", **config)
+    make = partial(bit, (2, 1), widths=(32, 64))
+    wrong = [{"eps": 1e-3}, {"norm": partial(nnx.GroupNorm, num_groups=32, epsilon=1.001e-3)}]
+    check(torch, network, tmp_path, BIT_HF, images, make, wrong)
 
 
 def test_mobilenet_v1_of_transformers(torch, oracle, images, tmp_path):

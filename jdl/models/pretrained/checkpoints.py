@@ -26,13 +26,28 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.models.convnets.alexnet import ALEXNETS
+from jdl.models.convnets.bit import BITS
 from jdl.models.convnets.densenet import DENSENETS
 from jdl.models.convnets.efficientnet import EFFICIENTNETS
+from jdl.models.convnets.googlenet import GOOGLENETS
+from jdl.models.convnets.inception_v3 import inception_v3
+from jdl.models.convnets.inception_v4 import inception_v4
 from jdl.models.convnets.mobilenet import MOBILENETS
+from jdl.models.convnets.preact_resnet import KERAS_NORM, PREACT_RESNETS
 from jdl.models.convnets.resnet import RESNETS
 from jdl.models.convnets.vgg import VGGS
+from jdl.models.convnets.xception import xception
 from jdl.models.pretrained.key_map import KeyMap
-from jdl.models.pretrained.maps import densenet, efficientnet, mobilenet, resnet, vgg
+from jdl.models.pretrained.maps import (
+    densenet,
+    efficientnet,
+    inception,
+    mobilenet,
+    preact_resnet,
+    resnet,
+    vgg,
+)
+from jdl.models.pretrained.maps.xception import XCEPTION_KERAS, XCEPTION_TIMM
 from jdl.models.pretrained.preprocessing import Preprocessing, cropped
 from jdl.nn.residual import BATCH_NORM
 
@@ -41,7 +56,6 @@ CAFFE = Preprocessing(
     resize=None, mean=(103.939, 116.779, 123.68), std=(1.0,) * 3, channels="BGR", scale=255.0
 )
 TORCH_EVALUATION = Preprocessing()
-KERAS_NORM = functools.partial(nnx.BatchNorm, momentum=0.99, epsilon=1.001e-5)
 KERAS_RESNET = {
     "stride_first": True,
     "conv": functools.partial(nnx.Conv, use_bias=True),
@@ -122,6 +136,52 @@ def _plain():
         "timm/densenet121.ra_in1k",
         Checkpoint(DENSENETS["densenet121"], densenet.DENSENET_TORCH, images),
     )
+
+
+def _inceptions():
+    bicubic = {"interpolation": "bicubic", **INCEPTION}
+    large, squashed = cropped(299, 0.875, **bicubic), Preprocessing(299, None, **INCEPTION)
+    tf = functools.partial(inception_v3, count_padding=False)
+    yield "timm/inception_v3.tv_in1k", Checkpoint(inception_v3, inception.INCEPTION_V3_TORCH, large)
+    yield "timm/inception_v3.tf_in1k", Checkpoint(tf, inception.INCEPTION_V3_TORCH, large)
+    # torchvision's module turns ImageNet's statistics into these by itself (transform_input).
+    images = Preprocessing(299, 342, **INCEPTION)
+    theirs = Checkpoint(inception_v3, inception.INCEPTION_V3_TORCH, images, on_hub=False)
+    yield "torchvision/inception_v3", theirs
+    images = Preprocessing(**INCEPTION)
+    theirs = Checkpoint(
+        GOOGLENETS["googlenet"], inception.GOOGLENET_TORCHVISION, images, on_hub=False
+    )
+    yield "torchvision/googlenet", theirs
+    norm = functools.partial(nnx.BatchNorm, momentum=0.99, epsilon=1e-3, use_scale=False)
+    make = functools.partial(tf, norm=norm)
+    theirs = Checkpoint(make, inception.INCEPTION_V3_KERAS, squashed, on_hub=False)
+    yield "keras/inception_v3", theirs
+    yield "timm/inception_v4.tf_in1k", Checkpoint(inception_v4, inception.INCEPTION_V4_TIMM, large)
+    make = functools.partial(xception, **PYTORCH)
+    images = cropped(299, 0.8975, **bicubic)
+    yield "timm/legacy_xception.tf_in1k", Checkpoint(make, XCEPTION_TIMM, images)
+    yield "keras/xception", Checkpoint(xception, XCEPTION_KERAS, squashed, on_hub=False)
+
+
+def _preact_resnets():
+    squashed = Preprocessing(resize=None, **INCEPTION)
+    for size in (50, 101, 152):
+        make = PREACT_RESNETS[f"resnet{size}v2"]
+        theirs = Checkpoint(make, preact_resnet.RESNETV2_KERAS, squashed, on_hub=False)
+        yield f"keras/resnet{size}v2", theirs
+    images = cropped(288, 1.0, interpolation="bicubic", **INCEPTION)
+    timm = Checkpoint(PREACT_RESNETS["resnetv2_50"], preact_resnet.RESNETV2_TIMM, images)
+    yield "timm/resnetv2_50.a1h_in1k", timm
+    for form in ("50x1", "50x3", "101x1", "101x3", "152x2", "152x4"):
+        images = cropped(480 if form == "152x4" else 448, 1.0, **INCEPTION)
+        name = f"resnetv2_{form}_bit"
+        theirs = Checkpoint(BITS[name], preact_resnet.BIT_TIMM, images)
+        yield f"timm/{name}.goog_in21k_ft_in1k", theirs
+    # BitImageProcessor of the repository: squashed to 448, bilinear
+    images = Preprocessing(448, None, **INCEPTION)
+    theirs = Checkpoint(BITS["resnetv2_50x1_bit"], preact_resnet.BIT_HF, images)
+    yield "google/bit-50", theirs
 
 
 def _mobilenets():
@@ -214,6 +274,13 @@ def _efficientnets():
     )
 
 
-PRETRAINED: dict[str, Checkpoint] = dict(
-    [*_resnets(), *_vggs(), *_plain(), *_mobilenets(), *_efficientnets()]
+FAMILIES = (
+    _resnets,
+    _vggs,
+    _plain,
+    _inceptions,
+    _preact_resnets,
+    _mobilenets,
+    _efficientnets,
 )
+PRETRAINED: dict[str, Checkpoint] = {name: row for family in FAMILIES for name, row in family()}

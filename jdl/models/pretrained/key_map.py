@@ -224,8 +224,7 @@ def convert(
     head = key_map.head[1] + "."
     if without_head:
         wanted = [entry for entry in wanted if not entry.ours.startswith(head)]
-    lacking = key_map.prefix and not any(n.startswith(key_map.prefix) for n in found.names)
-    if lacking:
+    if _lacks_prefix(found, wanted, key_map.prefix):
         wanted = [
             e._replace(theirs=tuple(k.removeprefix(key_map.prefix) for k in e.theirs))
             for e in wanted
@@ -265,6 +264,14 @@ def exported(variables: Variables, key_map: KeyMap) -> dict[str, np.ndarray]:
     if no_way:
         raise ValueError(f"there is no way back for {', '.join(no_way)}")
     return {row.theirs[0]: row.layout.write(np.asarray(arrays[row.ours])) for row in rows}
+
+
+def _lacks_prefix(found, wanted, prefix):
+    """Whether a file has the body's keys without the prefix, and none with it."""
+    bare = {key.removeprefix(prefix) for e in wanted for key in e.theirs if key.startswith(prefix)}
+    return not any(name.startswith(prefix) for name in found.names) and any(
+        name in bare for name in found.names
+    )
 
 
 class _Table:

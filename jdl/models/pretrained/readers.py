@@ -25,6 +25,7 @@ import numpy as np
 
 INDEX = "model.safetensors.index.json"
 # In the order in which a folder is searched.
+AUTOMATIC = ("conv2d", "batch_normalization")  # layers of networks that Keras names by itself
 WEIGHTS = ("*.safetensors", "*.npz", "*.weights.h5", "*.keras", "*.h5", "*.pth", "*.pt", "*.bin")
 
 
@@ -49,12 +50,15 @@ def in_memory(arrays: Mapping[str, np.ndarray], source: str = "arrays in memory"
 
 def keras_model(model) -> Tensors:
     """The weights of a Keras model in this process, by the names that its file would have."""
+    from keras.ops import convert_to_numpy
+
+    names = _numbered([layer.name for layer in model.layers])
     arrays = {
-        f"{layer.name}/{i}": weight
+        f"{names[layer.name]}/{i}": weight
         for layer in model.layers
         for i, weight in enumerate(layer.weights)
     }
-    return Tensors(tuple(arrays), lambda name: np.asarray(arrays[name].value), model.name)
+    return Tensors(tuple(arrays), lambda name: convert_to_numpy(arrays[name]), model.name)
 
 
 @contextlib.contextmanager
@@ -173,19 +177,38 @@ def _keras(path):
 def _layers(file, source):
     """The weights of a Keras file: old ones list them by attributes, new ones number them."""
     root = file["model_weights"] if "model_weights" in file else file
-    places = {}
+    layers = {}
     if "layer_names" in root.attrs:
         for layer in map(_text, root.attrs["layer_names"]):
-            for i, weight in enumerate(root[layer].attrs["weight_names"]):
-                places[f"{layer}/{i}"] = root[layer][_text(weight)]
+            group = root[layer]
+            layers[layer] = [group[_text(weight)] for weight in group.attrs["weight_names"]]
     else:
         for group in root.get("layers", {}).values():
-            own = group.get("vars", {})
-            for i in sorted(own, key=int):
-                places[f"{_text(own.attrs['name'])}/{i}"] = own[i]
+            if own := group.get("vars", {}):
+                layers[_text(own.attrs["name"])] = [own[i] for i in sorted(own, key=int)]
+    names = _numbered(layers)
+    places = {
+        f"{names[layer]}/{i}": weight
+        for layer, weights in layers.items()
+        for i, weight in enumerate(weights)
+    }
     if not places:
         raise ValueError(f"{source} has no layers of Keras")
     return Tensors(tuple(places), lambda name: places[name][()], source)
+
+
+def _numbered(layers):
+    """Names that Keras gave by itself count through the process: here, from the first on."""
+    names = {layer: layer for layer in layers}
+    for kind in AUTOMATIC:
+        numbers = {
+            layer: int(layer.removeprefix(kind).removeprefix("_") or 0)
+            for layer in layers
+            if layer == kind or layer.removeprefix(f"{kind}_").isdecimal()
+        }
+        for position, layer in enumerate(sorted(numbers, key=numbers.get)):
+            names[layer] = f"{kind}_{position}" if position else kind
+    return names
 
 
 def _text(name):

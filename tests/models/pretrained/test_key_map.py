@@ -9,15 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jdl.core import Variables
 from jdl.models.convnets.alexnet import alexnet
+from jdl.models.convnets.bit import bit
 from jdl.models.convnets.densenet import densenet
 from jdl.models.convnets.efficientnet import STAGES as EFFICIENTNET_STAGES
 from jdl.models.convnets.efficientnet import efficientnet
+from jdl.models.convnets.googlenet import googlenet
+from jdl.models.convnets.inception_v3 import inception_v3
+from jdl.models.convnets.inception_v4 import inception_v4
 from jdl.models.convnets.mobilenet import V1_STAGES, V2_STAGES, mobilenet_v1, mobilenet_v2
+from jdl.models.convnets.preact_resnet import preact_resnet
 from jdl.models.convnets.resnet import resnet
 from jdl.models.convnets.vgg import vgg
+from jdl.models.convnets.xception import xception
 from jdl.models.pretrained import PRETRAINED, maps
 from jdl.models.pretrained.key_map import (
     CONV,
@@ -56,6 +63,9 @@ V1, V2 = (
     partial(mobilenet_v2, stages=V2_STAGES[:2]),
 )
 DENSENET = partial(densenet, (1, 2), 2)
+PREACT = partial(preact_resnet, (1, 2), widths=(2, 3))
+UNSCALED = partial(nnx.BatchNorm, use_scale=False)
+INCEPTION_V3 = partial(inception_v3, (32,), (128,), 1, width=0.05)
 SMALL = {
     **dict.fromkeys(["RESNET_TORCH", "RESNET_HF", "RESNET_KERAS"], RESNET),
     **{"VGG_TORCHVISION": VGG_BN, "VGG_TIMM": VGG, "VGG_KERAS": VGG},
@@ -64,6 +74,13 @@ SMALL = {
     **dict.fromkeys(["MOBILENET_V1_TIMM", "MOBILENET_V1_HF", "MOBILENET_V1_KERAS"], V1),
     **dict.fromkeys([f"MOBILENET_V2_{n}" for n in LIBRARIES], V2),
     **dict.fromkeys(["DENSENET_TORCH", "DENSENET_KERAS"], DENSENET),
+    **dict.fromkeys(["BIT_TIMM", "BIT_HF"], partial(bit, (1, 2), widths=(32, 32))),
+    **dict.fromkeys(["RESNETV2_TIMM", "RESNETV2_KERAS"], PREACT),
+    **dict.fromkeys(["XCEPTION_TIMM", "XCEPTION_KERAS"], partial(xception, 1)),
+    "GOOGLENET_TORCHVISION": partial(googlenet, num_classes=2),
+    "INCEPTION_V3_TORCH": partial(INCEPTION_V3, auxiliary=True),
+    "INCEPTION_V3_KERAS": partial(INCEPTION_V3, norm=UNSCALED),
+    "INCEPTION_V4_TIMM": partial(inception_v4, 1, 1, 1, width=0.05),
 }
 
 

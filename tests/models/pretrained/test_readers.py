@@ -96,6 +96,17 @@ def test_weights_of_older_keras(tmp_path, root):
     check(tmp_path, KERAS)
 
 
+def test_layers_that_keras_named_by_itself_count_from_the_first_on(tmp_path):
+    with h5py.File(tmp_path / "net.weights.h5", "w") as file:
+        for number in (7, 10, 8):
+            own = file.create_group(f"layers/conv2d_{number}/vars")
+            own.attrs["name"], own["0"] = f"conv2d_{number}", np.full(1, number)
+        own = file.create_group("layers/other/vars")
+        own.attrs["name"], own["0"] = "conv2d_x", np.zeros(1, int)
+    ordered = {"conv2d/0": 7, "conv2d_1/0": 8, "conv2d_2/0": 10, "conv2d_x/0": 0}
+    check(tmp_path, {name: np.full(1, value) for name, value in ordered.items()})
+
+
 def test_what_cannot_be_read_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         check(tmp_path / "absent.npz")
