@@ -222,7 +222,7 @@ def equalised(images: jax.Array) -> jax.Array:
     images = require_images(images, "equalised")
     pixels = images.shape[1] * images.shape[2]
     # The barriers keep XLA from computing a level, or an entry of a table, anew for each reader; on
-    # a CPU this, and one flat histogram in place of one under vmap, is four times faster.
+    # a CPU this, and one flat histogram in place of one under vmap, is faster.
     levels = jnp.moveaxis(_bytes(images), -1, 1).reshape(-1, pixels)
     levels = jax.lax.optimization_barrier(levels)
     rows = jnp.arange(len(levels))[:, None]

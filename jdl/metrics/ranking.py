@@ -117,6 +117,7 @@ def _passing(scores, positive):
         raise ValueError(
             f"scores and positive are [N]; got {list(scores.shape)} and {list(positive.shape)}"
         )
+    scores, positive = jnp.asarray(scores), jnp.asarray(positive)
     order = jnp.argsort(-scores, stable=True)
     falling, hits = scores[order], positive[order].astype(bool)
     last = jnp.searchsorted(-falling, -falling, side="right") - 1  # of the scores equal to it

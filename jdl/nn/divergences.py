@@ -22,7 +22,8 @@ def kl_divergence(p: jax.Array, q: jax.Array) -> jax.Array:
     """The Kullback-Leibler divergence, 004 eq. 8.6, with 0 log 0 = 0.
 
     `optax.kl_divergence(log q, p)` is nan where both are 0. Of logits take
-    `optax.kl_divergence_with_log_targets(log_softmax(q), log_softmax(p))`: nothing underflows.
+    `optax.losses.kl_divergence_with_log_targets(log_softmax(q), log_softmax(p))`, of which nothing
+    underflows.
 
     Args:
         p: probabilities [..., K], that the expectation is over.

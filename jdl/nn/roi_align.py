@@ -15,7 +15,7 @@ Of a pyramid each box reads one level, by its size:
 
 All levels lie in one table, so a box reads its own level alone. The 2 r rows of places that a bin
 reads come one after the other: of 512 boxes and 256 maps all at once take 2.6 times the memory and
-on the CPU twice the time, measured. It may be jitted and vmapped.
+on the CPU 1.5 times the time, measured. It may be jitted and vmapped.
 
 Source: He, Gkioxari, Dollar, Girshick 2017, section 3; Lin et al. 2017, eq. 1.
 
