@@ -1,0 +1,24 @@
+"""Sequences from models: greedy, drawn, searched."""
+
+from jdl.decoding.beam import Beams as Beams
+from jdl.decoding.beam import Divisor as Divisor
+from jdl.decoding.beam import Level as Level
+from jdl.decoding.beam import beam_search as beam_search
+from jdl.decoding.beam import gnmt as gnmt
+from jdl.decoding.beam import per_token as per_token
+from jdl.decoding.generation import Generated as Generated
+from jdl.decoding.generation import generate as generate
+from jdl.decoding.prompt import Prefill as Prefill
+from jdl.decoding.prompt import Step as Step
+from jdl.decoding.prompt import bound as bound
+from jdl.decoding.prompt import consume as consume
+from jdl.decoding.prompt import filled_behind as filled_behind
+from jdl.decoding.prompt import read_prompt as read_prompt
+from jdl.decoding.sampling import Filter as Filter
+from jdl.decoding.sampling import greedy as greedy
+from jdl.decoding.sampling import min_p as min_p
+from jdl.decoding.sampling import nucleus as nucleus
+from jdl.decoding.sampling import sampling as sampling
+from jdl.decoding.sampling import temperature as temperature
+from jdl.decoding.sampling import top_k as top_k
+from jdl.decoding.search_tree import tree_search as tree_search

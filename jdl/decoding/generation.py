@@ -1,0 +1,121 @@
+"""New tokens behind a prompt, one after the other.
+
+    logits, carry = the prompt, read
+    token         = choose(logits, key)
+    logits, carry = step(carry, token), and again
+
+The loop ends where each sequence has met its end token, or after `length` tokens. All shapes are
+static. Source: 004 sec. 5.7 and 6.5.
+
+Axes: B sequences, P tokens of a prompt with its filling, N new tokens, V words.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jdl.core import Key, Tree
+from jdl.decoding.prompt import Prefill, Step, read_prompt
+from jdl.decoding.sampling import greedy
+
+
+class Generated(NamedTuple):
+    """What was generated.
+
+    Attributes:
+        tokens: [B, N], without the prompt; behind an end token the filling.
+        log_probabilities: [B, N], of each token under the model, before any filter, in nats; 0
+            behind an end token.
+        lengths: [B], the number of tokens, an end token included.
+    """
+
+    tokens: jax.Array
+    log_probabilities: jax.Array
+    lengths: jax.Array
+
+
+def generate(
+    step: Step,
+    carry: Tree,
+    prompt: jax.Array,
+    key: Key | None = None,
+    *,
+    length: int,
+    lengths: jax.Array | None = None,
+    choose: Callable[[jax.Array, Key | None], jax.Array] = greedy,
+    end_token: int | None = None,
+    pad_token: int = 0,
+    prefill: Prefill | None = None,
+    context: int | None = None,
+) -> Generated:
+    """Generates tokens behind prompts.
+
+    Args:
+        step: (carry, tokens [B]) -> (logits [B, V], carry).
+        carry: before the prompt.
+        prompt: integers [B, P]; a start token alone, [B, 1], where there is no other.
+        key: of the draws; greedy needs none.
+        length: N, the most new tokens.
+        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
+            `filled_behind` brings prompts that are filled up in front into this form.
+        choose: (logits [B, V], key) -> tokens [B].
+        end_token: ends its sequence; None has all run on.
+        pad_token: the filling behind an end token.
+        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
+        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+
+    Returns:
+        The Generated. The last new token is not read, so the carry lacks it.
+
+    Raises:
+        ValueError: see `read_prompt`; a draw without a key.
+
+    Example:
+        >>> successor = lambda carry, tokens: (jax.nn.one_hot(tokens + 1, 9), carry)
+        >>> generate(successor, (), jnp.array([[3], [6]]), length=4, end_token=8).tokens.tolist()
+        [[4, 5, 6, 7], [7, 8, 0, 0]]
+    """
+    logits, carry = read_prompt(
+        step,
+        carry,
+        prompt,
+        length=length,
+        lengths=lengths,
+        prefill=prefill,
+        context=context,
+        special={"end_token": end_token, "pad_token": pad_token},
+    )
+    keys = None if key is None else jax.random.split(key, length)
+    batch = len(logits)
+
+    def write(time, logits, done, generated):
+        chosen = choose(logits, None if keys is None else keys[time])
+        chosen = jnp.where(done, pad_token, chosen.astype(jnp.int32))
+        chances = jax.nn.log_softmax(logits.astype(jnp.float32))
+        chance = jnp.take_along_axis(chances, chosen[:, None], axis=-1)[:, 0]
+        tokens, log_probabilities, lengths = generated
+        generated = Generated(
+            tokens.at[:, time].set(chosen),
+            log_probabilities.at[:, time].set(jnp.where(done, 0.0, chance)),
+            lengths + ~done,
+        )
+        return done if end_token is None else done | (chosen == end_token), generated
+
+    def unfinished(state):
+        time, _, done, _ = state
+        return (time < length) & ~done.all()
+
+    def extend(state):
+        time, carry, done, generated = state
+        logits, carry = step(carry, generated.tokens[:, time - 1])
+        return time + 1, carry, *write(time, logits, done, generated)
+
+    blank = Generated(
+        jnp.full([batch, length], pad_token, jnp.int32),
+        jnp.zeros([batch, length]),
+        jnp.zeros([batch], jnp.int32),
+    )
+    started = write(0, logits, jnp.zeros([batch], bool), blank)
+    return jax.lax.while_loop(unfinished, extend, (1, carry, *started))[-1]
