@@ -1,8 +1,21 @@
-"""Scaled dot-product attention.
+"""Attention: values summed with weights that queries give to keys.
 
-    weights_ij = softmax_j(query_i . key_j / sqrt(F)),   output_i = sum_j weights_ij value_j
+    weights_ij = softmax_j(score(query_i, key_j)),   output_i = sum_j weights_ij value_j
 
-Source: Vaswani et al. 2017, eq. 1; 004 sec. 6.2.
+`attention` has the scaled dot product, query_i . key_j / sqrt(F), and leaves the work to JAX's own
+function where it can; `attention_weights` gives the weights for any of the scores of
+`jdl.nn.attention_scores`, or for dropping and drawing.
+
+Self-attention without parameters (004 sec. 6.2) is `attention(x, x, x)`. Here a row of weights is a
+query's; 004 has a column, so that its Z = V A is the transpose.
+
+Departs from 004: eq. 6.11 is printed with the exponent +1/2 of F, which is -1/2 as in its text; its
+example 6.2.3 multiplies the scores by a triangle of ones, which leaves the future exp(0) = 1, while
+masks are applied before the softmax here, and what is hidden gets a weight of exactly 0; eq. 6.24
+takes the softmax after the values are summed. A query that may see no key gets zeros, where the
+softmax of nothing would be 0 / 0 and JAX's function gives the mean of all values.
+
+Source: Vaswani et al. 2017, eq. 1; 004 sec. 6.2; Press, Smith, Lewis 2022 for biases of positions.
 
 Axes: B sequences, I queries, J keys, H heads, F features of a head.
 """
@@ -12,15 +25,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jdl.nn.attention_scores import masked_softmax, scaled_dot
+
 
 def attention(
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
     *,
+    bias: jax.Array | None = None,
     mask: jax.Array | None = None,
     is_causal: bool = False,
     drop: Callable[[jax.Array], jax.Array] | None = None,
+    implementation: str | None = None,
 ) -> jax.Array:
     """Scaled dot-product attention: `jax.nn.dot_product_attention`, and with dropped weights.
 
@@ -28,24 +45,108 @@ def attention(
         query: [B, I, H, F].
         key: [B, J, H, F].
         value: [B, J, H, F].
-        mask: [B, H, I, J] or of lengths 1, true where a query may see a key; each query sees one
-            key at least.
+        bias: [B, H, I, J] or of lengths 1, added to the scores.
+        mask: [B, H, I, J] or of lengths 1, true where a query may see a key.
         is_causal: whether query i sees only the keys j <= i.
-        drop: what to do to the weights [B, H, I, J] before the values are summed, a dropout; JAX's
-            own function, which never forms the weights where the device has a better way, cannot.
+        drop: what to do to the weights [B, H, I, J] before the values are summed, a dropout, which
+            JAX's own function cannot do.
+        implementation: of JAX's function: "cudnn", on its devices and in half precision, never
+            forms the weights, so that memory grows with I + J; "xla" and None form them.
 
     Returns:
-        [B, I, H, F]. Sums and the softmax are in float32 for factors of less.
+        [B, I, H, F]; zeros for a query that sees no key. Sums and the softmax are in float32 for
+        factors of less.
+
+    Example:
+        >>> x = jnp.ones([1, 4, 2, 3])
+        >>> attention(x, x, x, mask=padding_mask(jnp.zeros([1, 4], bool))).sum().item()
+        0.0
     """
-    if drop is None:
-        return jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=is_causal)
-    sums = jnp.promote_types(query.dtype, jnp.float32)
-    scores = jnp.einsum("bihf,bjhf->bhij", query, key, preferred_element_type=sums)
-    scores = scores * query.shape[-1] ** -0.5
+    if drop is not None:
+        weights = attention_weights(query, key, bias=bias, mask=mask, is_causal=is_causal)
+        return weighted_sum(drop(weights), value)
+    outputs = jax.nn.dot_product_attention(
+        query, key, value, bias, mask, is_causal=is_causal, implementation=implementation
+    )
+    if mask is None:
+        return outputs
+    sees = jnp.any(mask, axis=-1)
     if is_causal:
-        past = jnp.tril(jnp.ones(scores.shape[-2:], bool))[None, None]
+        first = jnp.argmax(mask, axis=-1)
+        sees = sees & (first <= jnp.arange(query.shape[1])[None, None])
+    return jnp.where(sees.swapaxes(1, 2)[..., None], outputs, 0)
+
+
+def attention_weights(
+    query: jax.Array,
+    key: jax.Array,
+    *,
+    score: Callable[[jax.Array, jax.Array], jax.Array] = scaled_dot,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    is_causal: bool = False,
+) -> jax.Array:
+    """The share of each key in what a query gets.
+
+    Args:
+        query: [B, I, H, F].
+        key: [B, J, H, F], or of other features if the score takes that.
+        score: (query, key) -> [B, H, I, J]; `jdl.nn.attention_scores` has four.
+        bias: [B, H, I, J] or of lengths 1, added to the scores.
+        mask: [B, H, I, J] or of lengths 1, true where a query may see a key.
+        is_causal: whether query i sees only the keys j <= i.
+
+    Returns:
+        [B, H, I, J] of the query's dtype. A row sums to 1, or is 0 if its query sees no key.
+
+    Example:
+        >>> x = jnp.zeros([1, 2, 1, 3])
+        >>> attention_weights(x, x, is_causal=True)[0, 0].tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
+    """
+    scores = score(query, key)
+    if bias is not None:
+        scores = scores + bias
+    if is_causal:
+        past = causal_mask(*scores.shape[-2:])
         mask = past if mask is None else mask & past
-    if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
-    weights = drop(jax.nn.softmax(scores).astype(query.dtype))
+    return masked_softmax(scores, mask).astype(query.dtype)
+
+
+def weighted_sum(weights: jax.Array, value: jax.Array) -> jax.Array:
+    """The values of each query: [B, H, I, J] and [B, J, H, F] -> [B, I, H, F]."""
     return jnp.einsum("bhij,bjhf->bihf", weights, value)
+
+
+def causal_mask(num_queries: int, num_keys: int, first: jax.Array | int = 0) -> jax.Array:
+    """Which keys are not of the future: j <= first + i.
+
+    Args:
+        num_queries: I.
+        num_keys: J.
+        first: position of the first query among the keys, of a sequence that goes on from a cache;
+            of each sequence, [B], or of all.
+
+    Returns:
+        [B, 1, I, J] of booleans, or [1, 1, I, J].
+
+    Example:
+        >>> causal_mask(2, 3, first=1)[0, 0].tolist()
+        [[True, True, False], [True, True, True]]
+    """
+    positions = jnp.atleast_1d(first)[:, None] + jnp.arange(num_queries)[None]
+    return (jnp.arange(num_keys)[None, None] <= positions[..., None])[:, None]
+
+
+def padding_mask(is_token: jax.Array) -> jax.Array:
+    """Which keys are tokens and no padding, for all heads and queries.
+
+    With `causal_mask`, both: `padding_mask(is_token) & causal_mask(I, J)`.
+
+    Args:
+        is_token: [B, J] of booleans.
+
+    Returns:
+        [B, 1, 1, J] of booleans.
+    """
+    return is_token[:, None, None, :]
