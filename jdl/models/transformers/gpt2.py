@@ -12,7 +12,16 @@ by 1 / sqrt(2 L), 2 L being the number of parts. The released code fixes what th
 the tanh GELU, the tied head, an epsilon of 1e-5, weights of standard deviation 0.02 (0.01 for the
 positions, 0.02 here). 124,439,808 parameters.
 
-Axes: B sequences, T tokens, D features, H heads, V words.
+Token by token, the keys and values of the past stand in a carry, and `apply` has four methods:
+
+    initial_carry(B, length=S)           an empty carry of S places
+    prefill(carry, tokens, lengths)      a prompt [B, T] -> logits [B, V] behind it, the carry
+    decode(carry, tokens)                a token [B] of each -> logits [B, V], the carry
+    extend(carry, tokens)                some tokens [B, T] -> logits [B, T, V], the carry
+
+They are the step and the prefill of `jdl.decoding`. A token that finds no place has logits of nan.
+
+Axes: B sequences, T tokens, S places, D features, H heads, V words.
 """
 
 import functools
@@ -26,6 +35,7 @@ from flax import nnx
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
 from jdl.nn.attention import attention
+from jdl.nn.attention_cache import AttentionCache, cached, empty_cache, past_mask
 from jdl.nn.initializers import residual_normal
 
 
@@ -70,6 +80,16 @@ def gpt2(
         >>> logits, _ = model.apply(variables, jnp.zeros([3, 8], int))
         >>> logits.shape
         (3, 8, 11)
+
+        Five tokens behind prompts of three:
+
+        >>> from jdl.decoding import bound, generate
+        >>> def continued(variables, prompt):
+        ...     step, prefill = bound(model, variables), bound(model, variables, "prefill")
+        ...     carry, _ = model.apply(variables, len(prompt), method="initial_carry")
+        ...     return generate(step, carry, prompt, length=5, prefill=prefill, context=8)
+        >>> jax.eval_shape(continued, variables, jnp.zeros([2, 3], int)).tokens.shape
+        (2, 5)
     """
     if hidden_dim % num_heads:
         raise ValueError(
@@ -145,10 +165,23 @@ class Config(NamedTuple):
     dtypes: dict[str, Any]
 
 
+class GPT2Carry(NamedTuple):
+    """The past of sequences that are read token by token.
+
+    Attributes:
+        caches: of each block, [B, S, H, F].
+        positions: [B], the number of tokens read.
+    """
+
+    caches: tuple[AttentionCache, ...]
+    positions: jax.Array
+
+
 class GPT2(nnx.Module):
     """The network of `gpt2`."""
 
     def __init__(self, config, *, rngs):
+        self.config = config
         drawn = {**config.dtypes, "embedding_init": nnx.initializers.normal(0.02)}
         self.context = config.context
         self.tokens = nnx.Embed(config.vocab_size, config.hidden_dim, **drawn, rngs=rngs)
@@ -173,6 +206,64 @@ class GPT2(nnx.Module):
         x = self.dropout(x, rngs=rngs)
         for block in self.blocks:
             x = block(x, rngs=rngs)
+        return self._logits(x)
+
+    def initial_carry(self, batch_size: int, *, length: int | None = None) -> GPT2Carry:
+        """The carry before the first token.
+
+        Args:
+            batch_size: B.
+            length: S, of prompt and new tokens together; None is the context.
+
+        Raises:
+            ValueError: a length that exceeds the context.
+        """
+        length = self.context if length is None else length
+        if not 1 <= length <= self.context:
+            raise ValueError(f"a carry has 1 to {self.context} places, the context; got {length}")
+        config = self.config
+        dtype = config.dtypes.get("dtype") or self.tokens.embedding.dtype
+        head_dim = config.hidden_dim // config.num_heads
+        cache = empty_cache(batch_size, length, config.num_heads, head_dim, dtype)
+        return GPT2Carry((cache,) * config.num_layers, jnp.zeros([batch_size], jnp.int32))
+
+    def prefill(
+        self, carry: GPT2Carry, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, GPT2Carry]:
+        """Prompts [B, T], with filling behind their lengths [B] -> logits [B, V], the carry."""
+        x, after = self._read(carry, tokens)
+        if lengths is None:
+            return self._logits(x[:, -1]), after
+        last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
+        return self._logits(last), after._replace(positions=carry.positions + lengths)
+
+    def decode(self, carry: GPT2Carry, tokens: jax.Array) -> tuple[jax.Array, GPT2Carry]:
+        """A token [B] of each sequence -> the logits [B, V] of the next, the carry."""
+        return self.prefill(carry, tokens[:, None])
+
+    def extend(self, carry: GPT2Carry, tokens: jax.Array) -> tuple[jax.Array, GPT2Carry]:
+        """Tokens [B, T] of each sequence -> the logits [B, T, V] behind each, the carry."""
+        x, carry = self._read(carry, tokens)
+        return self._logits(x), carry
+
+    def _read(self, carry, tokens):
+        """Tokens [B, T] that follow the carry -> the stream [B, T, D], the carry behind them."""
+        places = carry.caches[0].keys.shape[1]
+        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= places:
+            raise ValueError(
+                f"this carry has {places} places, so tokens are [B, T] with 1 <= T <= {places}; "
+                f"got {list(tokens.shape)}. Cut the prompt, or begin with a longer carry"
+            )
+        positions = carry.positions[:, None] + jnp.arange(tokens.shape[1])[None]
+        x = self.tokens(tokens) + self.positions(positions)
+        caches = []
+        for block, cache in zip(self.blocks, carry.caches, strict=True):
+            x, cache = block.extend(x, cache, carry.positions)
+            caches.append(cache)
+        x = jnp.where((positions < places)[..., None], x, jnp.nan)
+        return x, GPT2Carry(tuple(caches), carry.positions + tokens.shape[1])
+
+    def _logits(self, x):
         x = self.norm(x)
         return self.tokens.attend(x) if self.head is None else self.head(x)
 
@@ -191,6 +282,16 @@ class Block(nnx.Module):
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
         x = x + self.dropout(self.attention(self.attention_norm(x), rngs=rngs), rngs=rngs)
+        return self._perceived(x, rngs)
+
+    def extend(
+        self, x: jax.Array, cache: AttentionCache, positions: jax.Array
+    ) -> tuple[jax.Array, AttentionCache]:
+        """[B, T, D] from positions [B] on, the past in a cache -> [B, T, D], the cache."""
+        attended, cache = self.attention.extend(self.attention_norm(x), cache, positions)
+        return self._perceived(x + attended, None), cache
+
+    def _perceived(self, x, rngs):
         hidden = jax.nn.gelu(self.expand(self.mlp_norm(x)), approximate=True)
         return x + self.dropout(self.project(hidden), rngs=rngs)
 
@@ -206,14 +307,26 @@ class CausalSelfAttention(nnx.Module):
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
-        query, key, value = (
-            part.reshape(*x.shape[:2], self.num_heads, -1)
-            for part in jnp.split(self.query_key_value(x), 3, axis=-1)
-        )
+        query, key, value = self._heads(x)
         drops = self.dropout.rate > 0 and not self.dropout.deterministic
         drop = functools.partial(self.dropout, rngs=rngs) if drops else None
         heads = attention(query, key, value, is_causal=True, drop=drop)
         return self.project(heads.reshape(x.shape))
+
+    def extend(
+        self, x: jax.Array, cache: AttentionCache, positions: jax.Array
+    ) -> tuple[jax.Array, AttentionCache]:
+        """[B, T, D] from positions [B] on, the past in a cache -> [B, T, D], the cache."""
+        query, key, value = self._heads(x)
+        cache = cached(cache, key, value, positions)
+        mask = past_mask(positions, x.shape[1], cache.keys.shape[1])
+        heads = attention(query, cache.keys, cache.values, mask=mask)
+        return self.project(heads.reshape(x.shape)), cache
+
+    def _heads(self, x):
+        joined = self.query_key_value(x)
+        shape = (*x.shape[:2], self.num_heads, -1)
+        return (part.reshape(shape) for part in jnp.split(joined, 3, axis=-1))
 
 
 def _norm(config, rngs):

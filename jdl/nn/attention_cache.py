@@ -1,0 +1,84 @@
+"""Keys and values of the tokens so far, so that a new token is the only one computed.
+
+    keys[b, position_b + i] = key[b, i],   values alike,   query i of b sees j <= position_b + i
+
+The shapes are static: S places, those not reached yet zeros that no query sees. Each sequence is at
+a position of its own, so prompts of several lengths stand in one cache, and what lies behind a
+position, the filling of a prompt or a guess taken back, is hidden and will be overwritten.
+
+Axes: B sequences, I new tokens, S places, H heads, F features of a head.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class AttentionCache(NamedTuple):
+    """Keys and values of one attention.
+
+    Attributes:
+        keys: [B, S, H, F].
+        values: [B, S, H, F].
+    """
+
+    keys: jax.Array
+    values: jax.Array
+
+
+def empty_cache(
+    batch_size: int, length: int, num_heads: int, head_dim: int, dtype=jnp.float32
+) -> AttentionCache:
+    """A cache of S = length places, none of them reached."""
+    empty = jnp.zeros([batch_size, length, num_heads, head_dim], dtype)
+    return AttentionCache(empty, empty)
+
+
+def cached(
+    cache: AttentionCache, keys: jax.Array, values: jax.Array, position: jax.Array
+) -> AttentionCache:
+    """The cache with new tokens in it.
+
+    Args:
+        cache: S places.
+        keys: [B, I, H, F].
+        values: [B, I, H, F].
+        position: [B] integers, of the first of them. What would lie beyond the last place is left
+            out: it pushes nothing aside.
+
+    Returns:
+        The AttentionCache.
+
+    Example:
+        >>> new = jnp.ones([2, 1, 1, 1])
+        >>> cache = cached(empty_cache(2, 3, 1, 1), new, new, jnp.array([0, 2]))
+        >>> cache.keys[..., 0, 0].tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    rows = jnp.arange(len(position))[:, None]
+    places = position[:, None] + jnp.arange(keys.shape[1])[None]
+
+    def written(old, new):
+        return old.at[rows, places].set(new.astype(old.dtype), mode="drop")
+
+    return AttentionCache(written(cache.keys, keys), written(cache.values, values))
+
+
+def past_mask(position: jax.Array, num_queries: int, length: int) -> jax.Array:
+    """Which places the new tokens see: their own and those before.
+
+    Args:
+        position: [B] integers, of the first new token.
+        num_queries: I, the number of new tokens.
+        length: S.
+
+    Returns:
+        [B, 1, I, S] of booleans.
+
+    Example:
+        >>> past_mask(jnp.array([1]), 2, 4)[0, 0].astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 1, 0]]
+    """
+    own = position[:, None] + jnp.arange(num_queries)[None]
+    return (jnp.arange(length)[None, None] <= own[..., None])[:, None]
