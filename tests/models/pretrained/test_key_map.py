@@ -126,9 +126,12 @@ def test_every_array_of_a_small_network_has_one_source_of_its_own(name):
     check_whole(SMALL[name], KEY_MAPS[name])
 
 
+FIRST = {id(row.key_map): name for name, row in reversed(PRETRAINED.items())}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PRETRAINED)
-def test_every_array_of_every_published_network_has_one_source_of_its_own(name):
+@pytest.mark.parametrize("name", FIRST.values())
+def test_every_array_of_a_published_network_has_one_source_of_its_own(name):
     check_whole(PRETRAINED[name].make, PRETRAINED[name].key_map)
 
 
