@@ -2,9 +2,10 @@
 
     keys[b, position_b + i] = key[b, i],   values alike,   query i of b sees j <= position_b + i
 
-The shapes are static: S places, those not reached yet zeros that no query sees. Each sequence is at
-a position of its own, so prompts of several lengths stand in one cache, and what lies behind a
-position, the filling of a prompt or a guess taken back, is hidden and will be overwritten.
+The shapes are static: S places, those not reached yet zeros. `jdl.nn.attention.causal_mask` hides
+what no query sees. Each sequence is at a position of its own, so prompts of several lengths stand
+in one cache, and what lies behind a position, the filling of a prompt or a guess taken back, is
+hidden and will be overwritten.
 
 Axes: B sequences, I new tokens, S places, H heads, F features of a head.
 """
@@ -63,22 +64,3 @@ def cached(
         return old.at[rows, places].set(new.astype(old.dtype), mode="drop")
 
     return AttentionCache(written(cache.keys, keys), written(cache.values, values))
-
-
-def past_mask(position: jax.Array, num_queries: int, length: int) -> jax.Array:
-    """Which places the new tokens see: their own and those before.
-
-    Args:
-        position: [B] integers, of the first new token.
-        num_queries: I, the number of new tokens.
-        length: S.
-
-    Returns:
-        [B, 1, I, S] of booleans.
-
-    Example:
-        >>> past_mask(jnp.array([1]), 2, 4)[0, 0].astype(int).tolist()
-        [[1, 1, 0, 0], [1, 1, 1, 0]]
-    """
-    own = position[:, None] + jnp.arange(num_queries)[None]
-    return (jnp.arange(length)[None, None] <= own[..., None])[:, None]

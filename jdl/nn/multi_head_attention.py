@@ -15,25 +15,13 @@ Axes: B sequences, I queries, J keys, H heads, F features of a head, D features.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from jdl.nn.attention import attention, attention_weights, causal_mask, weighted_sum
-
-
-class AttentionCache(NamedTuple):
-    """What the tokens so far have shown to those that come.
-
-    Attributes:
-        keys: [B, S, H, F]; those of positions not reached yet are zeros and hidden.
-        values: [B, S, H, F].
-    """
-
-    keys: jax.Array
-    values: jax.Array
+from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
 
 
 class MultiHeadAttention(nnx.Module):
@@ -177,8 +165,7 @@ class MultiHeadAttention(nnx.Module):
         """A cache of S = length positions, none of them reached."""
         width = self.key.out_features // self.num_heads
         dtype = self.key.dtype or self.key.param_dtype
-        empty = jnp.zeros([batch_size, length, self.num_heads, width], dtype)
-        return AttentionCache(empty, empty)
+        return empty_cache(batch_size, length, self.num_heads, width, dtype)
 
     def step(
         self,
@@ -201,9 +188,7 @@ class MultiHeadAttention(nnx.Module):
         """
         keys, values = self.keys_values(x)
         keys = keys if turn is None else turn(keys)
-        cache = AttentionCache(
-            _written(cache.keys, keys, position), _written(cache.values, values, position)
-        )
+        cache = cached(cache, keys, values, position)
         mask = causal_mask(x.shape[1], cache.keys.shape[1], position)
         return self.attend(x, *cache, turn=turn, bias=bias, mask=mask), cache
 
@@ -212,12 +197,3 @@ class MultiHeadAttention(nnx.Module):
 
     def _joined(self, heads):
         return self.project(heads.reshape(*heads.shape[:2], -1))
-
-
-def _written(cache, new, position):
-    """The cache [B, S, H, F] with `new` [B, I, H, F] from each sequence's position on."""
-
-    def write(cache, new, position):
-        return jax.lax.dynamic_update_slice(cache, new.astype(cache.dtype), (position, 0, 0))
-
-    return jax.vmap(write)(cache, new, position)

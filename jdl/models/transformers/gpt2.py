@@ -14,7 +14,7 @@ positions, 0.02 here). 124,439,808 parameters.
 
 Token by token, the keys and values of the past stand in a carry, and `apply` has four methods:
 
-    initial_carry(B, length=S)           an empty carry of S places
+    start(B, length=S)                   an empty carry of S places
     prefill(carry, tokens, lengths)      a prompt [B, T] -> logits [B, V] behind it, the carry
     decode(carry, tokens)                a token [B] of each -> logits [B, V], the carry
     extend(carry, tokens)                some tokens [B, T] -> logits [B, T, V], the carry
@@ -34,8 +34,8 @@ from flax import nnx
 
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
-from jdl.nn.attention import attention
-from jdl.nn.attention_cache import AttentionCache, cached, empty_cache, past_mask
+from jdl.nn.attention import attention, causal_mask
+from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
 from jdl.nn.initializers import residual_normal
 
 
@@ -86,7 +86,7 @@ def gpt2(
         >>> from jdl.decoding import bound, generate
         >>> def continued(variables, prompt):
         ...     step, prefill = bound(model, variables), bound(model, variables, "prefill")
-        ...     carry, _ = model.apply(variables, len(prompt), method="initial_carry")
+        ...     carry, _ = model.apply(variables, len(prompt), method="start")
         ...     return generate(step, carry, prompt, length=5, prefill=prefill, context=8)
         >>> jax.eval_shape(continued, variables, jnp.zeros([2, 3], int)).tokens.shape
         (2, 5)
@@ -170,11 +170,11 @@ class GPT2Carry(NamedTuple):
 
     Attributes:
         caches: of each block, [B, S, H, F].
-        positions: [B], the number of tokens read.
+        position: [B], the number of tokens read.
     """
 
     caches: tuple[AttentionCache, ...]
-    positions: jax.Array
+    position: jax.Array
 
 
 class GPT2(nnx.Module):
@@ -208,7 +208,7 @@ class GPT2(nnx.Module):
             x = block(x, rngs=rngs)
         return self._logits(x)
 
-    def initial_carry(self, batch_size: int, *, length: int | None = None) -> GPT2Carry:
+    def start(self, batch_size: int, *, length: int | None = None) -> GPT2Carry:
         """The carry before the first token.
 
         Args:
@@ -235,7 +235,7 @@ class GPT2(nnx.Module):
         if lengths is None:
             return self._logits(x[:, -1]), after
         last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
-        return self._logits(last), after._replace(positions=carry.positions + lengths)
+        return self._logits(last), after._replace(position=carry.position + lengths)
 
     def decode(self, carry: GPT2Carry, tokens: jax.Array) -> tuple[jax.Array, GPT2Carry]:
         """A token [B] of each sequence -> the logits [B, V] of the next, the carry."""
@@ -254,14 +254,14 @@ class GPT2(nnx.Module):
                 f"this carry has {places} places, so tokens are [B, T] with 1 <= T <= {places}; "
                 f"got {list(tokens.shape)}. Cut the prompt, or begin with a longer carry"
             )
-        positions = carry.positions[:, None] + jnp.arange(tokens.shape[1])[None]
+        positions = carry.position[:, None] + jnp.arange(tokens.shape[1])[None]
         x = self.tokens(tokens) + self.positions(positions)
         caches = []
         for block, cache in zip(self.blocks, carry.caches, strict=True):
-            x, cache = block.extend(x, cache, carry.positions)
+            x, cache = block.extend(x, cache, carry.position)
             caches.append(cache)
         x = jnp.where((positions < places)[..., None], x, jnp.nan)
-        return x, GPT2Carry(tuple(caches), carry.positions + tokens.shape[1])
+        return x, GPT2Carry(tuple(caches), carry.position + tokens.shape[1])
 
     def _logits(self, x):
         x = self.norm(x)
@@ -285,10 +285,10 @@ class Block(nnx.Module):
         return self._perceived(x, rngs)
 
     def extend(
-        self, x: jax.Array, cache: AttentionCache, positions: jax.Array
+        self, x: jax.Array, cache: AttentionCache, position: jax.Array
     ) -> tuple[jax.Array, AttentionCache]:
-        """[B, T, D] from positions [B] on, the past in a cache -> [B, T, D], the cache."""
-        attended, cache = self.attention.extend(self.attention_norm(x), cache, positions)
+        """[B, T, D] from a position [B] on, the past in a cache -> [B, T, D], the cache."""
+        attended, cache = self.attention.extend(self.attention_norm(x), cache, position)
         return self._perceived(x + attended, None), cache
 
     def _perceived(self, x, rngs):
@@ -314,12 +314,12 @@ class CausalSelfAttention(nnx.Module):
         return self.project(heads.reshape(x.shape))
 
     def extend(
-        self, x: jax.Array, cache: AttentionCache, positions: jax.Array
+        self, x: jax.Array, cache: AttentionCache, position: jax.Array
     ) -> tuple[jax.Array, AttentionCache]:
-        """[B, T, D] from positions [B] on, the past in a cache -> [B, T, D], the cache."""
+        """[B, T, D] from a position [B] on, the past in a cache -> [B, T, D], the cache."""
         query, key, value = self._heads(x)
-        cache = cached(cache, key, value, positions)
-        mask = past_mask(positions, x.shape[1], cache.keys.shape[1])
+        cache = cached(cache, key, value, position)
+        mask = causal_mask(x.shape[1], cache.keys.shape[1], position)
         heads = attention(query, cache.keys, cache.values, mask=mask)
         return self.project(heads.reshape(x.shape)), cache
 

@@ -43,13 +43,13 @@ def test_logits_with_a_cache_equal_those_without(model, variables, whole):
 
     @quick
     def run(variables, tokens, lengths):
-        carry, _ = model.apply(variables, 3, method="initial_carry")
+        carry, _ = model.apply(variables, 3, method="start")
         prompt = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], 7)
         found = [bound(model, variables, "prefill")(carry, prompt, lengths)]
         at = jnp.take_along_axis(tokens, lengths[:, None] + jnp.arange(3)[None], axis=1)
         found.append(bound(model, variables)(found[-1][1], at[:, 0]))
         logits, carry = bound(model, variables, "extend")(found[-1][1], at[:, 1:])
-        return found[0][0], found[1][0], logits, carry.positions
+        return found[0][0], found[1][0], logits, carry.position
 
     prefilled, decoded, extended, positions = run(variables, tokens, lengths)
     assert positions.tolist() == [4, 6, 8]
@@ -67,7 +67,7 @@ def test_one_program_generates_behind_every_prompt_up_to_the_longest(model, vari
     @quick
     def run(variables, prompt, lengths):
         traces.append(0)
-        carry, _ = model.apply(variables, 3, method="initial_carry")
+        carry, _ = model.apply(variables, 3, method="start")
         step, prefill = bound(model, variables), bound(model, variables, "prefill")
         asked = {"length": 3, "lengths": lengths, "prefill": prefill, "context": 8}
         return generate(step, carry, prompt, **asked), beam_search(
@@ -88,9 +88,7 @@ def test_one_program_generates_behind_every_prompt_up_to_the_longest(model, vari
 
 def test_a_carry_follows_the_dtype_of_the_computation(model, variables):
     half = gpt2(**SMALL, dtype=jnp.bfloat16)
-    carry, _ = jax.eval_shape(
-        lambda v: half.apply(v, 2, length=6, method="initial_carry"), variables
-    )
+    carry, _ = jax.eval_shape(lambda v: half.apply(v, 2, length=6, method="start"), variables)
     assert carry.caches[0].keys == jax.ShapeDtypeStruct((2, 6, 3, 4), jnp.bfloat16)
     logits, after = jax.eval_shape(bound(half, variables), carry, jnp.zeros([2], int))
     assert logits == jax.ShapeDtypeStruct((2, 13), jnp.bfloat16)
@@ -99,8 +97,8 @@ def test_a_carry_follows_the_dtype_of_the_computation(model, variables):
 
 
 def test_a_token_without_a_place_has_no_logits(model, variables):
-    carry, _ = model.apply(variables, 2, length=4, method="initial_carry")
-    carry = carry._replace(positions=jnp.array([3, 4]))
+    carry, _ = model.apply(variables, 2, length=4, method="start")
+    carry = carry._replace(position=jnp.array([3, 4]))
     logits, _ = quick(bound(model, variables))(carry, jnp.array([1, 1]))
     assert jnp.isfinite(logits[0]).all() and jnp.isnan(logits[1]).all()
 
@@ -108,8 +106,8 @@ def test_a_token_without_a_place_has_no_logits(model, variables):
 def test_mistakes_say_what_to_do(model, variables):
     for length in (0, 9):
         with pytest.raises(ValueError, match=f"1 to 8 places, the context; got {length}"):
-            model.apply(variables, 2, length=length, method="initial_carry")
-    carry, _ = model.apply(variables, 3, length=4, method="initial_carry")
+            model.apply(variables, 2, length=length, method="start")
+    carry, _ = model.apply(variables, 3, length=4, method="start")
     with pytest.raises(ValueError, match=r"has 4 places.*got \[3, 5\].*longer carry"):
         bound(model, variables, "prefill")(carry, PROMPT)
     with pytest.raises(ValueError, match="5 and 4 new tokens are 9, more than the context of 8"):
