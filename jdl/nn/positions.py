@@ -128,13 +128,14 @@ def alibi(num_heads: int, queries: jax.Array, keys: jax.Array) -> jax.Array:
 
     Args:
         num_heads: H.
-        queries: [I], their positions.
+        queries: [I] or [B, I], their positions.
         keys: [J], theirs.
 
     Returns:
-        [1, H, I, J] in float32, a `bias` of attention.
+        [1, H, I, J] or [B, H, I, J] in float32, a `bias` of attention.
     """
-    distances = jnp.abs(queries[:, None] - keys[None, :])[None, None].astype(jnp.float32)
+    queries = jnp.atleast_2d(queries)[:, None, :, None]
+    distances = jnp.abs(queries - keys[None, None, None]).astype(jnp.float32)
     return -jnp.asarray(alibi_slopes(num_heads), jnp.float32)[None, :, None, None] * distances
 
 
