@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from jdl.text.sentiment import vader
 
@@ -12,7 +13,14 @@ def compound(total):
 def test_the_sentences_of_the_book():
     """004 section 3.8."""
     assert vader("The hotel stay was horrible and uncomfortable.") == (0.55, 0.45, 0.0, -0.7269)
-    assert vader("Always :) and be :D !").compound == 0.8087
+    found = vader("Always :) and be :D !", single_characters=False)
+    assert found == (0.0, 0.291, 0.709, 0.8087)
+
+
+@pytest.mark.parametrize("text", ["Always :) and be :D !", "a BAD day but I smiled \U0001f600", ""])
+def test_the_authors_count_every_token(text):
+    theirs = SentimentIntensityAnalyzer().polarity_scores(text)
+    assert vader(text) == tuple(theirs[name] for name in ("neg", "neu", "pos", "compound"))
 
 
 def test_the_compound_is_the_normalised_sum():
