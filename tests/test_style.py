@@ -63,7 +63,11 @@ EXCEPTIONS = {
 LAZY = {
     "numpyro": ("bayes/", "recipes/"),
     **dict.fromkeys(
-        "matplotlib sklearn scipy tyro equinox gymnasium safetensors arviz".split(), ()
+        (
+            "matplotlib sklearn scipy tyro equinox gymnasium arviz safetensors h5py huggingface_hub "
+            "keras torch transformers tokenizers nltk"
+        ).split(),
+        (),
     ),
 }
 FUNCTION_LINES, MEDIAN_LINES, FILE_LINES = 60, 12, 400
