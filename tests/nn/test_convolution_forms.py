@@ -17,6 +17,7 @@ CASES = {
     "few channels, valid": LENET1,
     "few channels, same": ((2, 6, 7, 3), (3, 4, 3, 5), (1, 1), "SAME"),
     "few channels, pairs": ((2, 6, 7, 3), (3, 2, 3, 5), (1, 1), ((2, 0), (0, 3))),
+    "pointwise": ((2, 3, 4, 20), (1, 1, 20, 24), (1, 1), "SAME"),
     "strided pointwise": ((2, 7, 6, 20), (1, 1, 20, 24), (2, 3), "VALID"),
 }
 PLAIN = {
@@ -27,8 +28,8 @@ PLAIN = {
 }
 
 
-def is_convolved(function, x, kernel):
-    return "stablehlo.convolution" in jax.jit(function).lower(x, kernel).as_text()
+def convolutions(function, x, kernel):
+    return jax.jit(function).lower(x, kernel).as_text().count("stablehlo.convolution")
 
 
 def both(strides, padding, **options):
@@ -44,7 +45,7 @@ def test_values_and_gradients_are_those_of_jax_without_its_convolution(case):
     shape, kernel_shape, strides, padding = case
     x, kernel = normal(*shape), normal(*kernel_shape)
     ours, plain = both(strides, padding)
-    assert not is_convolved(ours, x, kernel) and is_convolved(plain, x, kernel)
+    assert convolutions(ours, x, kernel) == 0 and convolutions(plain, x, kernel) == 1
 
     def slopes(function):
         return jax.value_and_grad(lambda x, kernel: jnp.sin(function(x, kernel)).sum(), (0, 1))
@@ -54,11 +55,31 @@ def test_values_and_gradients_are_those_of_jax_without_its_convolution(case):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [
+        ((4, 32, 32, 17), 1),
+        ((8, 32, 32, 17), 2),
+        ((6, 64, 32, 17), 2),  # 4 parts of 3072 places would do, but do not divide 6
+        ((32, 32, 32, 17), 8),
+        ((64, 64, 64, 17), 8),
+        ((3, 128, 128, 17), 1),
+    ],
+)
+def test_many_places_are_convolved_in_parts_of_the_batch(shape, parts):
+    ours, plain = both((2, 2), [(1, 1), (1, 1)])
+    kernel = normal(3, 3, shape[-1], 2)
+    assert convolutions(ours, jnp.zeros(shape), kernel) == parts
+    if parts == 2 and shape[0] == 8:
+        x = normal(*shape)
+        np.testing.assert_allclose(quick(ours, x, kernel), quick(plain, x, kernel), atol=1e-4)
+
+
 @pytest.mark.parametrize("case", PLAIN.values(), ids=PLAIN)
 def test_other_shapes_are_jaxs_own_convolution(case):
     shape, kernel_shape, strides, padding = case
     ours, _ = both(strides, padding)
-    assert is_convolved(ours, jnp.zeros(shape), jnp.zeros(kernel_shape))
+    assert convolutions(ours, jnp.zeros(shape), jnp.zeros(kernel_shape)) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,7 +95,7 @@ def test_what_a_form_does_not_know_is_jaxs_own(options):
     shape, kernel_shape, strides, padding = LENET1
     ours, plain = both(strides, [(0, 0), (0, 0)], **options)
     x, kernel = jnp.zeros(shape), jnp.zeros(kernel_shape)
-    assert is_convolved(ours, x, kernel)
+    assert convolutions(ours, x, kernel) == 1
     assert jax.eval_shape(ours, x, kernel) == jax.eval_shape(plain, x, kernel)
 
 
