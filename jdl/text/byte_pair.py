@@ -11,9 +11,10 @@ in the order learned, and special tokens end. Equally frequent pairs: the smalle
 first, as in the library `tokenizers`, whose training gives the same merges.
 
 Source: Radford et al. 2019, section 2.2, and its released `encoder.py`; Sennrich, Haddow, Birch
-2016, algorithm 1; 004 section 6.5. GPT-2 has 256 + 50,000 + 1 = 50,257 tokens. For speed take the
-library `tokenizers`: this is the algorithm, to read and to change. Categories are those of the
-Unicode version of this Python (`unicodedata.unidata_version`).
+2016, algorithm 1; 004 section 6.5. GPT-2 has 256 + 50,000 + 1 = 50,257 tokens. The library
+`tokenizers` trains several times faster on one core and uses them all; this is the algorithm, to
+read and to change. Categories are those of the Unicode version of this Python
+(`unicodedata.unidata_version`).
 """
 
 import collections

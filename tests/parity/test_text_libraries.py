@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from jdl.data.texts import python_documentation, zen_of_python
 from jdl.metrics.text import bleu, rouge_l, rouge_n, sentence_bleu
 from jdl.text.byte_pair import (
     category_runs,
@@ -44,6 +45,18 @@ def test_byte_pairs_train_and_encode_as_tokenizers(oracle, tmp_path, alphabet):
         ids = encode_bytes(read, text)
         assert ids == theirs.encode(text).ids
         assert decode_bytes(read, ids) == theirs.decode(ids) == text
+
+
+def test_byte_pairs_of_real_text_are_those_of_tokenizers(oracle, tmp_path):
+    texts = python_documentation(["argparse", "datetime", "textwrap"]).texts
+    theirs = oracle("tokenizers").ByteLevelBPETokenizer()
+    options = {"min_frequency": 2, "show_progress": False, "special_tokens": []}
+    theirs.train_from_iterator(texts, vocab_size=1500, **options)
+    theirs.save_model(str(tmp_path))
+    read = read_byte_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    assert len(read.tokens) == 1500 and train_byte_pairs(texts, 1500, specials=[]) == read
+    unseen = zen_of_python()
+    assert encode_bytes(read, unseen) == theirs.encode(unseen).ids
 
 
 def test_runs_are_those_of_gpt2s_pattern(oracle):
