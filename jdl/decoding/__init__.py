@@ -8,6 +8,7 @@ from jdl.decoding.beam import gnmt as gnmt
 from jdl.decoding.beam import per_token as per_token
 from jdl.decoding.generation import Generated as Generated
 from jdl.decoding.generation import generate as generate
+from jdl.decoding.pooled_beam import pooled_beam_search as pooled_beam_search
 from jdl.decoding.prompt import Prefill as Prefill
 from jdl.decoding.prompt import Step as Step
 from jdl.decoding.prompt import bound as bound

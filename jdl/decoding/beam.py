@@ -6,8 +6,9 @@
 
 Source: 001, its figure 66; 004 sec. 5.7.6. A hypothesis that met the end token is frozen: it keeps
 its score, takes one of the k places, and competes with those that go on. What 001 leaves unsaid is
-so settled. Raw totals favour short hypotheses; the divisor corrects for length: Wu et al. 2016,
-eq. 14 (`gnmt`), or the number of tokens (`per_token`): 004's score with its sign turned.
+so settled; `pooled_beam_search` puts those that finish aside. Raw totals favour short hypotheses;
+the divisor corrects for length: Wu et al. 2016, eq. 14 (`gnmt`), or the number of tokens
+(`per_token`): 004's score with its sign turned.
 
 One beam is greedy. V^(N - 1) beams are an exhaustive search. In between, more beams may find a less
 probable sequence than fewer.
@@ -146,7 +147,8 @@ def beam_search(
         special={"end_token": end_token, "pad_token": pad_token},
     )
     carry, logits = jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), (carry, logits))
-    blank = _blank(len(logits) // width, width, length, pad_token)
+    blank = no_beams(len(logits) // width, width, length, pad_token)
+    blank = blank._replace(tree=_no_tree(blank))
     best = _extended(0, logits, blank, end_token, pad_token, divisor)
 
     def unfinished(state):
@@ -156,16 +158,16 @@ def beam_search(
     def extend(state):
         time, carry, beams = state
         parents = beams.tree.parents[time - 1]
-        carry = jax.tree.map(lambda x: _of_parents(x, parents), carry)
+        carry = jax.tree.map(lambda x: of_parents(x, parents), carry)
         logits, carry = step(carry, beams.tree.tokens[time - 1].ravel())
         return time + 1, carry, _extended(time, logits, beams, end_token, pad_token, divisor)
 
     return jax.lax.while_loop(unfinished, extend, (1, carry, best))[-1]
 
 
-def _blank(batch, width, length, pad_token):
-    """One hypothesis without tokens; the other places have a total that nothing beats."""
-    places = (batch, width)
+def no_beams(batch_size: int, width: int, length: int, pad_token: int) -> Beams:
+    """One hypothesis without tokens of each sequence; the other places have a total of -inf."""
+    places = (batch_size, width)
     totals = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf)
     totals = jnp.broadcast_to(totals[None], places)
     return Beams(
@@ -174,12 +176,33 @@ def _blank(batch, width, length, pad_token):
         log_probabilities=totals,
         lengths=jnp.zeros(places, jnp.int32),
         finished=jnp.zeros(places, bool),
-        tree=Level(
-            tokens=jnp.full([length, *places], pad_token, jnp.int32),
-            parents=jnp.broadcast_to(jnp.arange(width)[None, None], [length, *places]),
-            scores=jnp.full([length, *places], -jnp.inf),
-            alive=jnp.zeros([length, *places], bool),
-        ),
+        tree=(),
+    )
+
+
+def picked(beams: Beams, places: jax.Array) -> Beams:
+    """The hypotheses at places [B, M] of beams without a tree, in their order."""
+
+    def at(x):
+        return jnp.take_along_axis(x, places.reshape(places.shape + (1,) * (x.ndim - 2)), axis=1)
+
+    return jax.tree.map(at, beams)
+
+
+def of_parents(x: jax.Array, parents: jax.Array) -> jax.Array:
+    """An array of a carry, [B K, ...], in the order of the parents [B, K]."""
+    batch, width = parents.shape
+    return x[(jnp.arange(batch)[:, None] * width + parents).ravel()]
+
+
+def _no_tree(beams):
+    batch, width, length = beams.tokens.shape
+    levels = (length, batch, width)
+    return Level(
+        tokens=jnp.moveaxis(beams.tokens, -1, 0),
+        parents=jnp.broadcast_to(jnp.arange(width)[None, None], levels),
+        scores=jnp.full(levels, -jnp.inf),
+        alive=jnp.zeros(levels, bool),
     )
 
 
@@ -196,24 +219,15 @@ def _extended(time, logits, beams, end_token, pad_token, divisor):
     scores, best = jax.lax.top_k(scores.reshape(batch, -1), width)
     parents, tokens = best // words, (best % words).astype(jnp.int32)
 
-    def kept(x):
-        return jnp.take_along_axis(x, parents.reshape(parents.shape + (1,) * (x.ndim - 2)), axis=1)
-
-    alive = ~kept(beams.finished) & (scores > -jnp.inf)
+    old = picked(beams._replace(lengths=lengths, tree=()), parents)
+    alive = ~old.finished & (scores > -jnp.inf)
     level = Level(tokens, jnp.where(time == 0, 0, parents), scores, alive)
     ends = jnp.zeros_like(alive) if end_token is None else alive & (tokens == end_token)
     return Beams(
-        tokens=kept(beams.tokens).at[:, :, time].set(tokens),
+        tokens=old.tokens.at[:, :, time].set(tokens),
         scores=scores,
         log_probabilities=jnp.take_along_axis(totals.reshape(batch, -1), best, axis=1),
-        lengths=kept(lengths),
-        finished=kept(beams.finished) | ends,
+        lengths=old.lengths,
+        finished=old.finished | ends,
         tree=jax.tree.map(lambda levels, new: levels.at[time].set(new), beams.tree, level),
     )
-
-
-def _of_parents(x, parents):
-    """[B K, ...] -> the same in the order of the parents [B, K]."""
-    batch, width = parents.shape
-    rows = (jnp.arange(batch)[:, None] * width + parents).ravel()
-    return x[rows]

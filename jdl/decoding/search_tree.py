@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jdl.core import Tree
-from jdl.decoding.beam import Beams, Divisor, Level, per_token
+from jdl.decoding.beam import Beams, Divisor, Level, per_token, picked
 from jdl.decoding.prompt import Prefill, Step, read_prompt
 
 MOST_LEAVES = 65536  # a depth of 16 with two branches
@@ -100,11 +100,7 @@ def tree_search(
         found.append(_candidates(paths, length, pad_token, ready, scores, totals, ends))
     joined = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
     order = jnp.lexsort([-joined.scores, ~joined.finished])
-    sorted_ = jax.tree.map(
-        lambda x: jnp.take_along_axis(x, order.reshape(order.shape + (1,) * (x.ndim - 2)), axis=1),
-        joined,
-    )
-    return sorted_._replace(tree=tuple(levels))
+    return picked(joined, order)._replace(tree=tuple(levels))
 
 
 def _grown(totals, logits, branches):

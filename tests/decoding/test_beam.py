@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.decoding import beam_search, generate, gnmt, per_token, tree_search
+from jdl.decoding import (
+    beam_search,
+    generate,
+    gnmt,
+    per_token,
+    pooled_beam_search,
+    tree_search,
+)
 from tests.conformance.case import quick
 from tests.decoding.markov import VOCABULARY, listed, log_chances, markov, table
 
@@ -108,6 +115,23 @@ def test_the_tree_leads_to_the_beams():
             length = found.lengths[row, beam]
             assert words[::-1] == found.tokens[row, beam][:length].tolist()
     np.testing.assert_array_equal(tree.scores[-1], found.scores)
+
+
+def test_with_the_finished_aside_as_many_beams_as_beginnings_find_the_best_of_all():
+    logits = table(4)
+    for divisor, by in list(DIVISORS.items())[::2]:
+        asked = {"width": 12, "length": 3, "end_token": 0, "pad_token": 3, "divisor": divisor}
+        found = quick(
+            lambda prompt, asked=asked: pooled_beam_search(markov(logits), CARRY, prompt, **asked)
+        )(PROMPT)
+        for row, (before, last) in enumerate(PROMPT.tolist()):
+            every = {w: s / by(len(w)) for w, s in listed(logits, before, last, 3, end=0).items()}
+            best = sorted(every, key=every.get, reverse=True)
+            for beam in range(3):
+                words, length = found.tokens[row, beam].tolist(), int(found.lengths[row, beam])
+                assert tuple(words[:length]) == best[beam] and set(words[length:]) <= {3}
+                assert found.finished[row, beam] == (best[beam][-1] == 0)
+                assert found.scores[row, beam] == pytest.approx(every[best[beam]], rel=1e-5)
 
 
 def test_places_without_a_hypothesis_score_minus_infinity():
@@ -229,6 +253,8 @@ def test_mistakes_say_what_to_do():
     step = markov(table())
     with pytest.raises(ValueError, match="width=0"):
         beam_search(step, CARRY, PROMPT, width=0, length=2)
+    with pytest.raises(ValueError, match="width=0"):
+        pooled_beam_search(step, CARRY, PROMPT, width=0, length=2, end_token=0)
     with pytest.raises(ValueError, match="end_token=7 is none of the 4"):
         beam_search(step, CARRY, PROMPT, width=2, length=2, end_token=7)
     with pytest.raises(ValueError, match="more than the context of 3"):

@@ -1,0 +1,130 @@
+"""Beam search with what has finished put aside, so that k beginnings always go on.
+
+    candidates = the 2 k best totals of all k V extensions; k of them do not end
+    pool       = the k best scores of the pool and of those among the k best candidates that end
+    beams      = the k best candidates that do not end
+    score      = total / divisor(number of tokens)
+
+The search ends where no beam can still enter the pool: totals only fall, so a beam's score is at
+most total / divisor(N). At N tokens all that goes on ends.
+
+Source: Wu et al. 2016, section 7; this form is that of Tensor2Tensor (Vaswani et al. 2018) and of
+Hugging Face's `generate` with early_stopping="never". `beam_search` leaves what has finished among
+the k, as 001 has it: it stops sooner and sees less.
+
+Axes: B sequences, K beams, N new tokens, V words.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jdl.core import Tree
+from jdl.decoding.beam import Beams, Divisor, no_beams, of_parents, picked
+from jdl.decoding.prompt import Prefill, Step, read_prompt
+
+
+def pooled_beam_search(
+    step: Step,
+    carry: Tree,
+    prompt: jax.Array,
+    *,
+    width: int,
+    length: int,
+    end_token: int,
+    lengths: jax.Array | None = None,
+    pad_token: int = 0,
+    divisor: Divisor | None = None,
+    prefill: Prefill | None = None,
+    context: int | None = None,
+) -> Beams:
+    """Searches for probable sequences behind prompts, `width` at a time and as many put aside.
+
+    Args:
+        step: (carry, tokens [B K]) -> (logits [B K, V], carry).
+        carry: before the prompt, arrays [B, ...]; it is repeated for the beams.
+        prompt: integers [B, P]; a start token alone, [B, 1], where there is no other.
+        width: K.
+        length: N, the most new tokens.
+        end_token: finishes a hypothesis.
+        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
+        pad_token: the filling behind an end token.
+        divisor: of the totals, by the numbers of tokens, growing with them; None scores by totals.
+        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
+        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+
+    Returns:
+        The Beams of the pool, without a tree.
+
+    Raises:
+        ValueError: see `read_prompt`; a width below 1.
+
+    Example:
+        >>> step = lambda carry, tokens: (9 * jax.nn.one_hot(tokens + 1, 5), carry)
+        >>> asked = {"width": 2, "length": 4, "end_token": 4}
+        >>> pooled_beam_search(step, (), jnp.array([[1]]), **asked).tokens[0, 0].tolist()
+        [2, 3, 4, 0]
+    """
+    if width < 1:
+        raise ValueError(f"a search keeps a beam at least; got width={width}")
+    logits, carry = read_prompt(
+        step,
+        carry,
+        prompt,
+        length=length,
+        lengths=lengths,
+        prefill=prefill,
+        context=context,
+        special={"end_token": end_token, "pad_token": pad_token},
+    )
+    batch = len(logits)
+    carry, logits = jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), (carry, logits))
+    divisor = jnp.ones_like if divisor is None else divisor
+    beams = no_beams(batch, width, length, pad_token)
+    pool = beams._replace(scores=jnp.full([batch, width], -jnp.inf))
+
+    def extend(time, logits, beams, pool):
+        candidates, parents = _candidates(time, logits, beams)
+        ends = (candidates.tokens[:, :, time] == end_token) | (time == length - 1)
+        ends = ends & (candidates.log_probabilities > -jnp.inf)
+        scores = candidates.log_probabilities / divisor(candidates.lengths)
+        enters = ends & (jnp.arange(scores.shape[1]) < width)[None]
+        entering = candidates._replace(
+            scores=jnp.where(enters, scores, -jnp.inf),
+            finished=candidates.tokens[:, :, time] == end_token,
+        )
+        both = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), pool, entering)
+        pool = picked(both, jax.lax.top_k(both.scores, width)[1])
+        goes_on = jnp.where(ends, -jnp.inf, candidates.log_probabilities)
+        totals, best = jax.lax.top_k(goes_on, width)
+        beams = picked(candidates, best)._replace(log_probabilities=totals)
+        return jnp.take_along_axis(parents, best, axis=1), beams, pool
+
+    def unfinished(state):
+        time, _, _, beams, pool = state
+        reach = beams.log_probabilities[:, 0] / divisor(jnp.array(length))
+        return (time < length) & (reach > pool.scores[:, -1]).any()
+
+    def advance(state):
+        time, carry, parents, beams, pool = state
+        carry = jax.tree.map(lambda x: of_parents(x, parents), carry)
+        logits, carry = step(carry, beams.tokens[:, :, time - 1].ravel())
+        return time + 1, carry, *extend(time, logits, beams, pool)
+
+    start = (1, carry, *extend(0, logits, beams, pool))
+    return jax.lax.while_loop(unfinished, advance, start)[-1]
+
+
+def _candidates(time, logits, beams):
+    """The best 2 K of the beams with a word more; and the places of their parents."""
+    batch, width = beams.scores.shape
+    chances = jax.nn.log_softmax(logits.astype(jnp.float32)).reshape(batch, width, -1)
+    words = chances.shape[-1]
+    totals = (beams.log_probabilities[..., None] + chances).reshape(batch, -1)
+    totals, best = jax.lax.top_k(totals, min(2 * width, width * words))
+    parents, tokens = best // words, (best % words).astype(jnp.int32)
+    grown = picked(beams, parents)
+    return grown._replace(
+        tokens=grown.tokens.at[:, :, time].set(tokens),
+        log_probabilities=totals,
+        lengths=grown.lengths + 1,
+    ), parents
