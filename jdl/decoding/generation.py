@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from jdl.core import Key, Tree
+from jdl.decoding.choice import greedy
 from jdl.decoding.prompt import Prefill, Step, read_prompt
-from jdl.decoding.sampling import greedy
 
 
 class Generated(NamedTuple):

@@ -83,21 +83,7 @@ def pooled_beam_search(
     pool = beams._replace(scores=jnp.full([batch, width], -jnp.inf))
 
     def extend(time, logits, beams, pool):
-        candidates, parents = _candidates(time, logits, beams)
-        ends = (candidates.tokens[:, :, time] == end_token) | (time == length - 1)
-        ends = ends & (candidates.log_probabilities > -jnp.inf)
-        scores = candidates.log_probabilities / divisor(candidates.lengths)
-        enters = ends & (jnp.arange(scores.shape[1]) < width)[None]
-        entering = candidates._replace(
-            scores=jnp.where(enters, scores, -jnp.inf),
-            finished=candidates.tokens[:, :, time] == end_token,
-        )
-        both = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), pool, entering)
-        pool = picked(both, jax.lax.top_k(both.scores, width)[1])
-        goes_on = jnp.where(ends, -jnp.inf, candidates.log_probabilities)
-        totals, best = jax.lax.top_k(goes_on, width)
-        beams = picked(candidates, best)._replace(log_probabilities=totals)
-        return jnp.take_along_axis(parents, best, axis=1), beams, pool
+        return _extended(time, logits, beams, pool, end_token, divisor)
 
     def unfinished(state):
         time, _, _, beams, pool = state
@@ -112,6 +98,23 @@ def pooled_beam_search(
 
     start = (1, carry, *extend(0, logits, beams, pool))
     return jax.lax.while_loop(unfinished, advance, start)[-1]
+
+
+def _extended(time, logits, beams, pool, end_token, divisor):
+    """The places of the parents of the new beams, the new beams, the new pool."""
+    candidates, parents = _candidates(time, logits, beams)
+    width, length = beams.tokens.shape[1:]
+    met = candidates.tokens[:, :, time] == end_token
+    ends = (met | (time == length - 1)) & (candidates.log_probabilities > -jnp.inf)
+    enters = ends & (jnp.arange(ends.shape[1]) < width)[None]
+    scores = candidates.log_probabilities / divisor(candidates.lengths)
+    entering = candidates._replace(scores=jnp.where(enters, scores, -jnp.inf), finished=met)
+    both = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), pool, entering)
+    pool = picked(both, jax.lax.top_k(both.scores, width)[1])
+    goes_on = jnp.where(ends, -jnp.inf, candidates.log_probabilities)
+    totals, best = jax.lax.top_k(goes_on, width)
+    beams = picked(candidates, best)._replace(log_probabilities=totals)
+    return jnp.take_along_axis(parents, best, axis=1), beams, pool
 
 
 def _candidates(time, logits, beams):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jdl.core import Variables
-from jdl.decoding import beam_search, bound, generate
+from jdl.decoding import beam_search, bound, cached_reader, generate, speculate, top_k
 from jdl.models.transformers.gpt2 import gpt2
 from tests.conformance.case import quick
 
@@ -84,6 +84,34 @@ def test_one_program_generates_behind_every_prompt_up_to_the_longest(model, vari
                 words.append(int(whole(variables, tokens)[0, len(words) - 1].argmax()))
             assert found.tokens[row].tolist() == words[length:]
     assert len(traces) == 1
+
+
+def test_guesses_are_checked_in_one_pass_and_taken_back(model, variables):
+    """With the most probable word alone left by the filter, speculation is greedy."""
+    lengths, guesses = jnp.array([1, 2, 2]), jax.random.normal(jax.random.key(5), [13, 13])
+
+    def draft(carry, tokens):
+        return guesses[tokens], carry
+
+    @quick
+    def run(variables, prompt, lengths, key):
+        carry, _ = model.apply(variables, 3, method="start")
+        step, prefill = bound(model, variables), bound(model, variables, "prefill")
+        logits, after = prefill(carry, prompt, lengths)
+        found = speculate(
+            cached_reader(bound(model, variables, "extend")),
+            draft,
+            (logits, after, ()),
+            key,
+            length=6,
+            guesses=2,
+            filters=(top_k(1),),
+        )
+        greedy = generate(step, carry, prompt, length=6, lengths=lengths, prefill=prefill)
+        return found.tokens, greedy.tokens
+
+    found, greedy = run(variables, PROMPT[:, :2], lengths, jax.random.key(6))
+    np.testing.assert_array_equal(found, greedy)
 
 
 def test_a_carry_follows_the_dtype_of_the_computation(model, variables):
