@@ -23,6 +23,7 @@ import jdl.explain  # noqa: E402, F401
 import jdl.metrics  # noqa: E402, F401
 import jdl.models.convnets  # noqa: E402, F401
 import jdl.rl  # noqa: E402, F401
+import jdl.text  # noqa: E402, F401
 import jdl.train  # noqa: E402, F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")

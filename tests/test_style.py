@@ -64,8 +64,8 @@ LAZY = {
     "numpyro": ("bayes/", "recipes/"),
     **dict.fromkeys(
         (
-            "matplotlib sklearn scipy tyro equinox gymnasium arviz safetensors h5py huggingface_hub "
-            "keras torch transformers tokenizers nltk"
+            "matplotlib sklearn scipy tyro equinox gymnasium arviz safetensors h5py "
+            "huggingface_hub keras torch transformers tokenizers nltk vaderSentiment"
         ).split(),
         (),
     ),

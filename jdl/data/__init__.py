@@ -66,6 +66,13 @@ from jdl.data.splits import Split as Split
 from jdl.data.splits import forward_chaining as forward_chaining
 from jdl.data.splits import k_fold as k_fold
 from jdl.data.splits import train_test_split as train_test_split
+from jdl.data.texts import Documents as Documents
+from jdl.data.texts import Pairs as Pairs
+from jdl.data.texts import grammar_words as grammar_words
+from jdl.data.texts import python_documentation as python_documentation
+from jdl.data.texts import toy_translation as toy_translation
+from jdl.data.texts import translated as translated
+from jdl.data.texts import zen_of_python as zen_of_python
 from jdl.data.toys import Points as Points
 from jdl.data.toys import blobs as blobs
 from jdl.data.toys import circles as circles

@@ -56,6 +56,17 @@ from jdl.metrics.segmentation import pixel_accuracy as pixel_accuracy
 from jdl.metrics.segmentation import pixel_confusion as pixel_confusion
 from jdl.metrics.separability import Separator as Separator
 from jdl.metrics.separability import widest_separator as widest_separator
+from jdl.metrics.text import Bleu as Bleu
+from jdl.metrics.text import Rouge as Rouge
+from jdl.metrics.text import bits_per_unit as bits_per_unit
+from jdl.metrics.text import bleu as bleu
+from jdl.metrics.text import edit_distance as edit_distance
+from jdl.metrics.text import perplexity as perplexity
+from jdl.metrics.text import rouge_l as rouge_l
+from jdl.metrics.text import rouge_n as rouge_n
+from jdl.metrics.text import sentence_bleu as sentence_bleu
+from jdl.metrics.text import unit_perplexity as unit_perplexity
+from jdl.metrics.text import word_error_rate as word_error_rate
 from jdl.metrics.verification import Threshold as Threshold
 from jdl.metrics.verification import best_threshold as best_threshold
 from jdl.metrics.verification import cross_validated_accuracy as cross_validated_accuracy
