@@ -75,7 +75,7 @@ def language_model(
     Returns:
         A Model: tokens [B, T], T <= context -> logits [B, T, V] of the tokens after each. Its
         methods "start", (batch size) -> a carry, and "decode", (carry, tokens [B]) -> (logits
-        [B, V], carry), write token by token.
+        [B, V], carry), write token by token; "attention_maps", tokens -> [L, B, H, T, T].
 
     Raises:
         ValueError: another scheme of positions; heads that do not divide the features; from
@@ -140,6 +140,15 @@ class LanguageModel(nnx.Module):
         for block in self.blocks:
             x = block(x, is_causal=True, rngs=rngs, **self._placed(positions, positions[0]))
         return self._logits(x)
+
+    def attention_maps(self, tokens: jax.Array) -> jax.Array:
+        """Tokens [B, T] -> all weights of attention [L, B, H, T, T], for drawing."""
+        positions, maps = jnp.arange(tokens.shape[1])[None], []
+        x, placed = self._embedded(tokens, positions), self._placed(positions, positions[0])
+        for block in self.blocks:
+            x, (weights, _) = block(x, is_causal=True, return_weights=True, **placed)
+            maps.append(weights)
+        return jnp.stack(maps)
 
     def start(self, batch_size: int) -> Carry:
         """The carry before the first token."""

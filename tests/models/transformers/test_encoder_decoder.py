@@ -9,6 +9,8 @@ import optax
 import pytest
 
 from jdl.core import Model, Variables
+from jdl.decoding.generation import generate
+from jdl.decoding.prompt import bound
 from jdl.functional import functional
 from jdl.models.transformers.encoder_decoder import encoder_decoder, shifted_right, translation
 from jdl.nn.positions import sinusoidal
@@ -138,6 +140,22 @@ def test_token_by_token_it_says_what_it_says_at_once(small):
     np.testing.assert_allclose(found.swapaxes(0, 1), logits(SOURCE, TARGET), rtol=1e-3, atol=1e-3)
     assert carry.position.tolist() == [4, 4]
     assert {x.shape[0] for x in jax.tree.leaves(carry)} == {2}  # a beam can be reordered
+
+
+def test_greedy_words_are_those_that_the_whole_pass_would_say(small):
+    model, params, logits = small
+    variables = Variables(params)
+
+    def write(source):
+        carry, _ = model.apply(variables, source, 4, method="start")
+        start = jnp.ones([2, 1], jnp.int32)
+        return generate(bound(model, variables), carry, start, length=4).tokens
+
+    tokens = np.asarray(quick(write, SOURCE))
+    np.testing.assert_array_equal(
+        logits(SOURCE, np.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=1)).argmax(-1),
+        tokens,
+    )
 
 
 def test_attention_maps_are_rows_of_shares(small):

@@ -86,6 +86,16 @@ def test_one_attention_models_the_past_alone():
     np.testing.assert_allclose(before, hidden @ head["kernel"] + head["bias"], rtol=1e-3, atol=1e-4)
 
 
+def test_attention_maps_fall_with_the_distance_as_alibi_says():
+    """Of alike tokens without weights, whose scores are nothing but the bias."""
+    model = SMALL(positions="alibi")
+    params = jax.tree.map(np.zeros_like, drawn(model))
+    maps = quick(lambda t: model.apply(Variables(params), t, method="attention_maps")[0], TOKENS)
+    assert maps.shape == (1, 2, 2, 5, 5)
+    near = np.exp(-np.abs(np.subtract.outer(np.arange(5), np.arange(5))) / 16) * np.tri(5)
+    np.testing.assert_allclose(maps[0, 1, 0], near / near.sum(-1, keepdims=True), rtol=1e-5)
+
+
 def test_bfloat16_goes_through_and_mistakes_are_named(key):
     for model in (SMALL(dtype=jnp.bfloat16), attention_language_model(7, dtype=jnp.bfloat16)):
         variables = jax.eval_shape(model.init, key)
