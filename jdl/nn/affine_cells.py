@@ -40,7 +40,7 @@ class Cell(Protocol):
         """The state before the first step."""
 
 
-class AffineCell(Cell, Protocol):
+class AffineCell(Protocol):
     """A cell whose products are known by name.
 
     Attributes:
@@ -51,6 +51,12 @@ class AffineCell(Cell, Protocol):
 
     sums: tuple[tuple[str | None, ...], ...]
     dtype: Any
+
+    def __call__(self, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
+        """`one_step`."""
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        """The state before the first step."""
 
     def step(
         self, weights: Weights, affine: Callable, carry: Carry, x: jax.Array

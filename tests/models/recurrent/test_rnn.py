@@ -47,7 +47,7 @@ def test_the_net_of_000_puts_out_the_books_numbers():
     model = recurrent_network(1, 1, 1, readout="each")
     weights = {"kernel": [[0.5]], "recurrent_kernel": [[0.8]], "bias": [0.0]}
     params = {
-        "stack": {"layers": {"0": {"cell": weights, "start": {}}}},
+        "stack": {"layers": {"0": {"cell": weights}}},
         "head": {"kernel": [[1.0]], "bias": [0.0]},
     }
     like = jax.eval_shape(model.init, jax.random.key(0)).params
