@@ -22,6 +22,8 @@ import jdl.data  # noqa: E402, F401
 import jdl.explain  # noqa: E402, F401
 import jdl.metrics  # noqa: E402, F401
 import jdl.models.convnets  # noqa: E402, F401
+import jdl.models.transformers  # noqa: E402, F401
+import jdl.nn  # noqa: E402, F401
 import jdl.rl  # noqa: E402, F401
 import jdl.text  # noqa: E402, F401
 import jdl.train  # noqa: E402, F401

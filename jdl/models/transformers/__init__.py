@@ -1,4 +1,11 @@
 """Transformers."""
 
+from jdl.models.transformers.attention_language_model import (
+    attention_language_model as attention_language_model,
+)
+from jdl.models.transformers.encoder_decoder import encoder_decoder as encoder_decoder
+from jdl.models.transformers.encoder_decoder import shifted_right as shifted_right
+from jdl.models.transformers.encoder_decoder import translation as translation
 from jdl.models.transformers.gpt2 import gpt2 as gpt2
 from jdl.models.transformers.gpt2 import next_token as next_token
+from jdl.models.transformers.language_model import language_model as language_model
