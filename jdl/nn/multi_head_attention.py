@@ -190,7 +190,8 @@ class MultiHeadAttention(nnx.Module):
         keys = keys if turn is None else turn(keys)
         cache = cached(cache, keys, values, position)
         mask = causal_mask(x.shape[1], cache.keys.shape[1], position)
-        return self.attend(x, *cache, turn=turn, bias=bias, mask=mask), cache
+        seen = cache.keys, cache.values
+        return self.attend(x, *seen, turn=turn, bias=bias, mask=mask), cache
 
     def _heads(self, x):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)

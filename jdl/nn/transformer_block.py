@@ -219,7 +219,7 @@ class TransformerBlock(nnx.Module):
         x: jax.Array,
         cache: AttentionCache,
         position: jax.Array,
-        memory: AttentionCache | None = None,
+        memory: tuple[jax.Array, jax.Array] | None = None,
         *,
         memory_mask: jax.Array | None = None,
         **seen,

@@ -187,7 +187,7 @@ class Carry(NamedTuple):
 
     position: jax.Array
     caches: tuple[AttentionCache, ...]
-    memories: tuple[AttentionCache, ...]
+    memories: tuple[tuple[jax.Array, jax.Array], ...]
     is_token: jax.Array
 
 
@@ -238,9 +238,7 @@ class EncoderDecoder(nnx.Module):
         return Carry(
             position=jnp.zeros(batch, jnp.int32),
             caches=tuple(block.attention.empty_cache(batch, length) for block in self.decoder),
-            memories=tuple(
-                AttentionCache(*block.cross_attention.keys_values(memory)) for block in self.decoder
-            ),
+            memories=tuple(block.cross_attention.keys_values(memory) for block in self.decoder),
             is_token=source != self.pad_token,
         )
 

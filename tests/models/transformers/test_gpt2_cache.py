@@ -117,7 +117,7 @@ def test_guesses_are_checked_in_one_pass_and_taken_back(model, variables):
 def test_a_carry_follows_the_dtype_of_the_computation(model, variables):
     half = gpt2(**SMALL, dtype=jnp.bfloat16)
     carry, _ = jax.eval_shape(lambda v: half.apply(v, 2, length=6, method="start"), variables)
-    assert carry.caches[0].keys == jax.ShapeDtypeStruct((2, 6, 3, 4), jnp.bfloat16)
+    assert carry.caches[0].head_keys == jax.ShapeDtypeStruct((2, 3, 6, 4), jnp.bfloat16)
     logits, after = jax.eval_shape(bound(half, variables), carry, jnp.zeros([2], int))
     assert logits == jax.ShapeDtypeStruct((2, 13), jnp.bfloat16)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, carry)
