@@ -11,6 +11,12 @@ assume and its names do not show is in its row:
                                           MobileNet and EfficientNet, timm's tf_*
     the stride of a bottleneck            in its 3x3; Keras in its first 1x1
     1001 classes                          HF's MobileNets: class 0 is the background
+    epsilon of a ViT's LayerNorm          timm, torchvision 1e-6, HF 1e-12
+
+Networks of text have no images to prepare: their rows name the files of their tokenizers, which
+`load` fetches too. vocab.txt is of WordPiece (`jdl.text.word_piece`), vocab.json and merges.txt are
+of byte pairs (`jdl.text.byte_pair`; GPT's own pairs are of characters), spiece.model is of
+SentencePiece, whose library reads it.
 
 Source of the settings: timm 1.0.31 (registry), torchvision 0.29.1 (weights' transforms), Keras
 3.15.1 (applications), the preprocessor_config.json of HF's repositories for theirs. No weights were
@@ -41,16 +47,23 @@ from jdl.models.convnets.vgg import VGGS
 from jdl.models.convnets.xception import xception
 from jdl.models.pretrained.key_map import KeyMap
 from jdl.models.pretrained.maps import (
+    bert,
     densenet,
     efficientnet,
+    gpt,
     inception,
     mobilenet,
     preact_resnet,
     resnet,
     vgg,
+    vit,
 )
 from jdl.models.pretrained.maps.xception import XCEPTION_KERAS, XCEPTION_TIMM
 from jdl.models.pretrained.preprocessing import Preprocessing, cropped
+from jdl.models.transformers.bert import SIZES as BERTS
+from jdl.models.transformers.gpt2 import SIZES as GPTS
+from jdl.models.transformers.hybrid_vit import HYBRID_VITS
+from jdl.models.transformers.vit import VITS
 from jdl.nn.residual import BATCH_NORM
 
 INCEPTION = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -72,14 +85,16 @@ class Checkpoint(NamedTuple):
     Attributes:
         make: the factory with the settings that these weights assume.
         key_map: from their names to ours.
-        preprocessing: of the images they were evaluated on.
+        preprocessing: of the images they were evaluated on; None for text.
         on_hub: whether the name is a repository of the Hugging Face hub.
+        tokenizer: names of the files that make tokens of a text.
     """
 
     make: Callable[..., Model]
     key_map: KeyMap
     preprocessing: Preprocessing | None
     on_hub: bool = True
+    tokenizer: tuple[str, ...] = ()
 
 
 def _resnets():
@@ -276,6 +291,75 @@ def _efficientnets():
     )
 
 
+TIMM_VITS = (
+    "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "vit_base_patch16_224.augreg_in21k_ft_in1k",
+    "vit_base_patch16_224.orig_in21k_ft_in1k",
+    "vit_base_patch16_384.augreg_in21k_ft_in1k",
+    "vit_base_patch16_384.orig_in21k_ft_in1k",
+    "vit_base_patch32_224.augreg_in21k_ft_in1k",
+    "vit_base_patch32_384.augreg_in21k_ft_in1k",
+    "vit_large_patch16_224.augreg_in21k_ft_in1k",
+    "vit_large_patch16_384.augreg_in21k_ft_in1k",
+    "vit_large_patch32_384.orig_in21k_ft_in1k",
+    "vit_huge_patch14_224.orig_in21k",
+)
+TIMM_HYBRID_VITS = (
+    "vit_base_r50_s16_384.orig_in21k_ft_in1k",
+    "vit_large_r50_s32_224.augreg_in21k_ft_in1k",
+    "vit_large_r50_s32_384.augreg_in21k_ft_in1k",
+)
+
+
+def _vits():
+    bicubic = {"interpolation": "bicubic", **INCEPTION}
+    tables = ((TIMM_VITS, VITS, vit.VIT_TIMM), (TIMM_HYBRID_VITS, HYBRID_VITS, vit.HYBRID_VIT_TIMM))
+    for names, makers, key_map in tables:
+        for name in names:
+            form, _, tag = name.partition(".")
+            body = {} if "ft" in tag else {"num_classes": None}
+            images = cropped(384, 1.0, **bicubic) if "384" in form else cropped(224, 0.9, **bicubic)
+            make = functools.partial(makers[form], **body)
+            yield f"timm/{name}", Checkpoint(make, key_map, images)
+    for form, resize in (("b_16", 256), ("b_32", 256), ("l_16", 242), ("l_32", 256)):
+        size = {"b": "base", "l": "large"}[form[0]]
+        make = VITS[f"vit_{size}_patch{form[2:]}_224"]
+        images = Preprocessing(224, resize)
+        theirs = Checkpoint(make, vit.VIT_TORCHVISION, images, on_hub=False)
+        yield f"torchvision/vit_{form}", theirs
+    # ViTImageProcessor: squashed to 224, bilinear
+    images = Preprocessing(224, None, **INCEPTION)
+    base = functools.partial(VITS["vit_base_patch16_224"], epsilon=1e-12)
+    body = functools.partial(base, num_classes=None, pooler=True)
+    yield "google/vit-base-patch16-224", Checkpoint(base, vit.VIT_HF, images)
+    yield "google/vit-base-patch16-224-in21k", Checkpoint(body, vit.VIT_HF, images)
+
+
+WORD_PIECES, BYTE_PAIRS = ("vocab.txt",), ("vocab.json", "merges.txt")
+
+
+def _texts():
+    rows = (
+        ("google-bert", "bert-base-uncased", bert.BERT_HF, WORD_PIECES),
+        ("google-bert", "bert-large-uncased", bert.BERT_HF, WORD_PIECES),
+        ("google-bert", "bert-base-cased", bert.BERT_HF, WORD_PIECES),
+        ("google-bert", "bert-large-cased", bert.BERT_HF, WORD_PIECES),
+        ("FacebookAI", "roberta-base", bert.ROBERTA_HF, BYTE_PAIRS),
+        ("FacebookAI", "roberta-large", bert.ROBERTA_HF, BYTE_PAIRS),
+        ("distilbert", "distilbert-base-uncased", bert.DISTILBERT_HF, WORD_PIECES),
+        ("openai-community", "gpt2", gpt.GPT2_HF, BYTE_PAIRS),
+        ("openai-community", "gpt2-medium", gpt.GPT2_HF, BYTE_PAIRS),
+        ("openai-community", "gpt2-large", gpt.GPT2_HF, BYTE_PAIRS),
+        ("openai-community", "gpt2-xl", gpt.GPT2_HF, BYTE_PAIRS),
+        ("distilbert", "distilgpt2", gpt.GPT2_HF, BYTE_PAIRS),
+    )
+    makers = {**BERTS, **GPTS}
+    for owner, name, key_map, tokenizer in rows:
+        yield f"{owner}/{name}", Checkpoint(makers[name], key_map, None, tokenizer=tokenizer)
+    first = Checkpoint(GPTS["gpt"], gpt.GPT_HF, None, tokenizer=BYTE_PAIRS)
+    yield "openai-community/openai-gpt", first
+
+
 FAMILIES = (
     _resnets,
     _vggs,
@@ -284,5 +368,6 @@ FAMILIES = (
     _preact_resnets,
     _mobilenets,
     _efficientnets,
+    _vits,
 )
 PRETRAINED: dict[str, Checkpoint] = {name: row for family in FAMILIES for name, row in family()}

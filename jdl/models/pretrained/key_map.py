@@ -36,10 +36,12 @@ class Layout(NamedTuple):
     Attributes:
         read: their arrays -> ours, in NumPy; a view where it can be.
         write: ours -> theirs; None where that cannot be told.
+        place: of a part of theirs: its index, how many of a size there are, along which axis.
     """
 
     read: Callable[..., np.ndarray]
     write: Callable[[np.ndarray], np.ndarray] | None
+    place: tuple[int, int, int] | None = None
 
 
 class Entry(NamedTuple):
@@ -83,6 +85,7 @@ class KeyMap(NamedTuple):
         head: patterns of their keys of the classifier, and our path to it.
         ignored: patterns of more keys that have no place here, such as auxiliary heads.
         prefix: of their keys, which a file of the body alone lacks: "resnet.".
+        older: (ending of a key in older files, what it is now).
     """
 
     library: Library
@@ -90,6 +93,7 @@ class KeyMap(NamedTuple):
     head: tuple[tuple[str, ...], str]
     ignored: tuple[str, ...] = ()
     prefix: str = ""
+    older: tuple[tuple[str, str], ...] = ()
 
 
 SAME = Layout(lambda x: x, lambda x: x)
@@ -147,7 +151,8 @@ def part(index: int, parts: int, layout: Layout = SAME, axis: int = 0) -> Layout
         layout: of the part.
         axis: of theirs along which they lie.
     """
-    return Layout(lambda x: layout.read(np.split(x, parts, axis)[index]), None)
+    place = (index, parts, axis)
+    return Layout(lambda x: layout.read(np.split(x, parts, axis)[index]), layout.write, place)
 
 
 def entries(key_map: KeyMap, shapes: Mapping[str, Any]) -> list[Entry]:
@@ -219,6 +224,7 @@ def convert(
     Raises:
         ValueError: keys are missing, left over or of another shape; all of them are listed.
     """
+    found = _renewed(found, key_map.older)
     shapes = paths_of(like)
     wanted = entries(key_map, shapes)
     head = key_map.head[1] + "."
@@ -263,7 +269,17 @@ def exported(variables: Variables, key_map: KeyMap) -> dict[str, np.ndarray]:
     no_way = [row.ours for row in rows if row.layout.write is None]
     if no_way:
         raise ValueError(f"there is no way back for {', '.join(no_way)}")
-    return {row.theirs[0]: row.layout.write(np.asarray(arrays[row.ours])) for row in rows}
+    written, parts = {}, {}
+    for row in rows:
+        array = row.layout.write(np.asarray(arrays[row.ours]))
+        if row.layout.place is None:
+            written[row.theirs[0]] = array
+        else:
+            index, _, axis = row.layout.place
+            parts.setdefault((row.theirs[0], axis), {})[index] = array
+    for (name, axis), found in parts.items():
+        written[name] = np.concatenate([found[index] for index in sorted(found)], axis)
+    return written
 
 
 def _lacks_prefix(found, wanted, prefix):
@@ -272,6 +288,17 @@ def _lacks_prefix(found, wanted, prefix):
     return not any(name.startswith(prefix) for name in found.names) and any(
         name in bare for name in found.names
     )
+
+
+def _renewed(found, older):
+    """The file, with the keys that it would have today."""
+    names = {}
+    for name in found.names:
+        now = name
+        for ending, new in older:
+            now = now.removesuffix(ending) + new if now.endswith(ending) else now
+        names[now] = name
+    return Tensors(tuple(names), lambda name: found.read(names[name]), found.source)
 
 
 class _Table:

@@ -29,6 +29,7 @@ from jdl.models.pretrained import PRETRAINED, maps
 from jdl.models.pretrained.key_map import (
     CONV,
     KERAS_DEPTHWISE,
+    LINEAR,
     TORCH,
     KeyMap,
     convert,
@@ -40,6 +41,11 @@ from jdl.models.pretrained.key_map import (
 )
 from jdl.models.pretrained.maps.resnet import RESNET_HF, RESNET_TORCH
 from jdl.models.pretrained.readers import in_memory
+from jdl.models.transformers import bert_heads
+from jdl.models.transformers.bert import bert
+from jdl.models.transformers.gpt2 import gpt2
+from jdl.models.transformers.hybrid_vit import hybrid_vit
+from jdl.models.transformers.vit import vit
 from jdl.nn.residual import BATCH_NORM
 
 LIBRARIES = ("TIMM", "TORCHVISION", "HF", "KERAS")
@@ -65,8 +71,14 @@ V1, V2 = (
 DENSENET = partial(densenet, (1, 2), 2)
 PREACT = partial(preact_resnet, (1, 2), widths=(2, 3))
 UNSCALED = partial(nnx.BatchNorm, use_scale=False)
+BERT = partial(bert, 5, 4, 6, 2, 2)
+GPT = partial(gpt2, 5, 4, 6, 2, 2)
 INCEPTION_V3 = partial(inception_v3, (32,), (128,), 1, width=0.05)
+VIT = partial(vit, 4, 4, 2, 2, image_size=8, pooler=True, num_classes=2)
+HYBRID_VIT = partial(hybrid_vit, (1, 1), 4, 1, 2, widths=(32, 32), image_size=16, num_classes=2)
 SMALL = {
+    **{"VIT_TIMM": partial(VIT, pooler=False), "VIT_TORCHVISION": partial(VIT, pooler=False)},
+    **{"VIT_HF": VIT, "HYBRID_VIT_TIMM": HYBRID_VIT},
     **dict.fromkeys(["RESNET_TORCH", "RESNET_HF", "RESNET_KERAS"], RESNET),
     **{"VGG_TORCHVISION": VGG_BN, "VGG_TIMM": VGG, "VGG_KERAS": VGG},
     "ALEXNET_TORCHVISION": partial(alexnet, (2, 2, 2, 2, 3), hidden_dim=4, grid=2),
@@ -81,6 +93,9 @@ SMALL = {
     "INCEPTION_V3_TORCH": partial(INCEPTION_V3, auxiliary=True),
     "INCEPTION_V3_KERAS": partial(INCEPTION_V3, norm=UNSCALED),
     "INCEPTION_V4_TIMM": partial(inception_v4, 1, 1, 1, width=0.05),
+    **{"BERT_HF": BERT, "ROBERTA_HF": partial(BERT, num_segments=1, pad_token=1)},
+    "DISTILBERT_HF": partial(BERT, num_segments=0, pooler=False),
+    **{"GPT2_HF": GPT, "GPT_HF": partial(GPT, norm_placement="post")},
 }
 
 
@@ -114,16 +129,58 @@ def check_whole(make, key_map):
     shapes = shapes_of(make())
     found = entries(key_map, shapes)
     assert [entry.ours for entry in found] == list(shapes)
-    keys = [key for entry in found for key in entry.theirs]
+    keys = [(key, entry.layout.place) for entry in found for key in entry.theirs]
     assert len(set(keys)) == len(keys)
     for entry in found:
         theirs = entry.layout.write(np.broadcast_to(np.float32(0), shapes[entry.ours].shape))
+        if entry.layout.place is not None:
+            _, parts, axis = entry.layout.place
+            theirs = np.concatenate([theirs] * parts, axis)
         assert entry.layout.read(theirs).shape == shapes[entry.ours].shape
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_array_of_a_small_network_has_one_source_of_its_own(name):
     check_whole(SMALL[name], KEY_MAPS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("BERT_HF", bert_heads.pretraining()),
+        ("BERT_HF", bert_heads.classifier(3)),
+        ("BERT_HF", bert_heads.multiple_choice()),
+        ("BERT_HF", bert_heads.span()),
+        ("ROBERTA_HF", bert_heads.masked_words()),
+        ("ROBERTA_HF", bert_heads.first_token(3)),
+        ("DISTILBERT_HF", bert_heads.masked_words()),
+        ("DISTILBERT_HF", bert_heads.first_token(3)),
+    ],
+)
+def test_every_array_of_a_head_of_text_has_a_source(name, head):
+    check_whole(partial(SMALL[name], head=head), KEY_MAPS[name])
+
+
+def test_an_older_file_of_bert_is_read_and_its_tied_decoder_left():
+    model = BERT(head=bert_heads.pretraining())
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    variables = jax.tree.map(lambda x: np.full(x.shape, x.size, np.float32), like)
+    key_map = KEY_MAPS["BERT_HF"]
+    arrays = exported(variables, key_map)
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): x
+        for name, x in arrays.items()
+    }
+    old["cls.predictions.decoder.weight"] = arrays["bert.embeddings.word_embeddings.weight"]
+    assert any(name.endswith("gamma") for name in old)
+    assert same(convert(in_memory(old), key_map, like), variables)
+    # A fine-tuned network begins with the body, whatever heads the file has.
+    fresh = BERT(head=bert_heads.classifier(3)).init(jax.random.key(1))
+    tuned = convert(in_memory(old), key_map, fresh, without_head=True)
+    assert same(tuned.params["blocks"], variables.params["blocks"])
+    assert same(tuned.params["head"], fresh.params["head"])
 
 
 FIRST = {id(row.key_map): name for name, row in reversed(PRETRAINED.items())}
@@ -173,6 +230,17 @@ def test_what_is_exported_comes_back(variables):
     arrays["bn1.num_batches_tracked"] = np.int64(3)
     like = jax.eval_shape(lambda: variables)
     assert same(convert(in_memory(arrays), RESNET_TORCH, like), variables)
+
+
+def test_parts_of_one_array_of_theirs_are_joined_again():
+    rows = [("qkv", name, part(i, 3, LINEAR)) for i, name in enumerate("qkv")]
+    rng = np.random.default_rng(0)
+    params = {name: rng.normal(size=[4, 2]).astype(np.float32) for name in "vkq"}
+    table = KeyMap(TORCH, tuple(rows), head=((), "head"))
+    arrays = exported(Variables(params), table)
+    expected = np.concatenate([params[name].T for name in "qkv"])
+    np.testing.assert_array_equal(arrays["qkv"], expected)
+    assert same(convert(in_memory(arrays), table, Variables(params)), Variables(params))
 
 
 def test_a_body_saved_without_its_prefix_is_read(variables):
