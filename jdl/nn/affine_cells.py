@@ -44,8 +44,7 @@ class AffineCell(Protocol):
     """A cell whose products are known by name.
 
     Attributes:
-        sums: of each call of `affine` the names: of the bias, or None, and of the matrices. That of
-            "kernel" is with x, which the cell reads in no other way.
+        sums: of each call of `affine` the names: of the bias, or None, and of the matrices.
         dtype: of the computation; None takes that of the params and the inputs together.
     """
 
@@ -76,7 +75,7 @@ def add_weights(
     Args:
         cell: gets an `nnx.Param` of each name.
         shapes: name -> (rows, features of a gate, gates); the gates lie side by side.
-        inits: name -> initializer; others have the orthogonal one, "kernel" Glorot's.
+        inits: name -> initializer; without one "kernel" has Glorot's, the others the orthogonal.
         param_dtype: of the params.
         rngs: of the params.
     """

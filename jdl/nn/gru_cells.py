@@ -9,8 +9,9 @@
     update_weighs="new"    h' = (1 - z) h + z n                          000, 001, Chung et al.
 
 "old" and "new" are one function of other weights, those of z negated. "before" and "after" are not:
-they agree where r is 1 (and c is 0) alone. Gates lie in the order r, z, n, PyTorch's and Flax's;
-Keras has z, r, n. Where a library has two biases, those of r and z add up to the ones here.
+they agree where r is 1 (and c is 0) alone. Weights of r and z lie side by side, in this order, in
+`kernel`, `recurrent_kernel` and `bias`; those of n have names with `candidate`. Where a library has
+two biases, those of r and z add up to the ones here.
 
 Source: Cho et al. 2014, eqs. 5-8; Chung, Gulcehre, Cho, Bengio 2014, section 3.2; 000 ch. 8; 001;
 004 eqs. 5.48-5.50. Departs from 004 eq. 5.48, whose update gate has one matrix for both inputs, and
@@ -77,23 +78,27 @@ class GRUCell(nnx.Module):
             raise ValueError(f"update_weighs is 'old' or 'new'; got {update_weighs!r}")
         self.features, self.activation, self.dtype = features, activation, dtype
         self.reset, self.update_weighs = reset, update_weighs
-        shapes = {"kernel": (in_features, features, 3)}
-        if reset == "after":
-            shapes["recurrent_kernel"] = (features, features, 3)
-        else:
-            shapes["recurrent_kernel"] = (features, features, 2)
-            shapes["candidate_kernel"] = (features, features, 1)
-        inits = {"recurrent_kernel": recurrent_init, "candidate_kernel": recurrent_init}
-        add_weights(self, shapes, {"kernel": kernel_init, **inits}, param_dtype, rngs)
-        self.bias = nnx.Param(jnp.zeros(3 * features, param_dtype)) if use_bias else None
-        if use_bias and reset == "after":
-            self.candidate_bias = nnx.Param(jnp.zeros(features, param_dtype))
+        shapes = {
+            "kernel": (in_features, features, 2),
+            "recurrent_kernel": (features, features, 2),
+            "candidate_kernel": (in_features, features, 1),
+            "candidate_recurrent_kernel": (features, features, 1),
+        }
+        inits = dict(zip(shapes, [kernel_init, recurrent_init] * 2, strict=True))
+        add_weights(self, shapes, inits, param_dtype, rngs)
+        biases = {"bias": 2 * features, "candidate_bias": features}
+        biases |= {"candidate_recurrent_bias": features} if reset == "after" else {}
+        for name, size in biases.items() if use_bias else ():
+            setattr(self, name, nnx.Param(jnp.zeros(size, param_dtype)))
 
     @property
     def sums(self):
         """Names of biases and matrices."""
-        candidate = ((None, "candidate_kernel"),) if self.reset == "before" else ()
-        return (("bias", "kernel"), (None, "recurrent_kernel"), *candidate)
+        gates = ("bias", "kernel", "recurrent_kernel")
+        of_x, of_h = ("candidate_bias", "candidate_kernel"), "candidate_recurrent_kernel"
+        if self.reset == "before":
+            return gates, (*of_x, of_h)
+        return gates, of_x, ("candidate_recurrent_bias", of_h)
 
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """h [B, F], x [B, D] -> (h, h)."""
@@ -105,17 +110,16 @@ class GRUCell(nnx.Module):
 
     def step(self, weights, affine, carry, x):
         """The formula."""
-        from_x, from_h = affine("bias", kernel=x), affine(None, recurrent_kernel=carry)
-        gates = jax.nn.sigmoid(from_x[..., : 2 * self.features] + from_h[..., : 2 * self.features])
+        gates = jax.nn.sigmoid(affine("bias", kernel=x, recurrent_kernel=carry))
         r, z = jnp.split(gates, 2, -1)
         if self.reset == "before":
-            recalled = affine(None, candidate_kernel=r * carry)
+            sum_ = affine(
+                "candidate_bias", candidate_kernel=x, candidate_recurrent_kernel=r * carry
+            )
         else:
-            recalled = from_h[..., 2 * self.features :]
-            if "candidate_bias" in weights:
-                recalled = recalled + weights["candidate_bias"][None]
-            recalled = r * recalled
-        n = self.activation(from_x[..., 2 * self.features :] + recalled)
+            recalled = affine("candidate_recurrent_bias", candidate_recurrent_kernel=carry)
+            sum_ = affine("candidate_bias", candidate_kernel=x) + r * recalled
+        n = self.activation(sum_)
         old, new = (z, 1 - z) if self.update_weighs == "old" else (1 - z, z)
         h = old * carry + new * n
         return h, h

@@ -14,8 +14,9 @@ the derivative of what they are made of is taken outside of it, for all steps at
 
 so dW is one product of [F, B T] and [B T, G], where a loop would add up a matrix a step. Of the
 step, the sums z_t alone are kept for the backward pass. It is a rule for tangents, so that forward
-and reverse mode go through, of any order. On one CPU core an LSTM (B 32, T 64, D 64, F 256) takes
-0.8 of the time of `jax.grad` of the plain loop, and 0.55 of that with x_t W taken before the loop.
+and reverse mode go through, of any order. On one CPU core (B 32, T 64, D 64, F 256) value and
+gradient take 0.82 of the time of the plain loop for an LSTM, 0.88 and 0.94 for a GRU of reset
+"before" and "after"; the LSTM takes 0.55 of what it does with x_t W taken before the loop.
 
 Axes: B sequences, T steps, D input features, F output features.
 """
@@ -148,16 +149,21 @@ def _deferred(cell: AffineCell, carry, xs, mask, reverse):
     weights, dtype = weights_in(cell, xs)
     carry, xs = jax.tree.map(lambda x: jnp.asarray(x, dtype), (carry, xs))
 
+    read_by = set()  # the matrices that multiply x
+
     def loop(weights, carry, xs, mask, shifts):
         def body(carry, inputs):
             x, valid, shift = inputs
             operands = {}
 
             def affine(bias, **vectors):
-                z = affine_sum(weights, bias, **vectors)
                 if shift is None:
-                    return z
-                operands.update({k: v for k, v in vectors.items() if k != "kernel"})
+                    return affine_sum(weights, bias, **vectors)
+                read_by.update(name for name, v in vectors.items() if v is x)
+                operands.update({name: v for name, v in vectors.items() if v is not x})
+                still = jax.lax.stop_gradient(x)
+                vectors = {name: still if v is x else v for name, v in vectors.items()}
+                z = affine_sum(weights, bias, **vectors)
                 return checkpoint_name(_shifted(z, shift[next(iter(vectors))]), "sum")
 
             carry, y = _masked(valid, carry, *cell.step(weights, affine, carry, x))
@@ -179,16 +185,16 @@ def _deferred(cell: AffineCell, carry, xs, mask, reverse):
         widths = {first: weights[first].shape[-1] for _, first, *_ in cell.sums}
         shifts = {name: jnp.zeros([*xs.shape[:2], width], dtype) for name, width in widths.items()}
 
-        def moved(shifts, rest, carry):
+        def moved(shifts, rest, carry, xs):
             return loop(held | rest, carry, xs, mask, shifts)
 
-        outputs, push, operands = jax.linearize(moved, shifts, rest, carry, has_aux=True)
-        operands["kernel"] = xs
+        outputs, push, operands = jax.linearize(moved, shifts, rest, carry, xs, has_aux=True)
+        operands |= dict.fromkeys(read_by, xs)
         for bias, *names in cell.sums:
-            terms = _terms(bias, names, operands, weights, tangents)
+            terms = _terms(bias, names, read_by, operands, weights, tangents)
             shifts[names[0]] = sum(terms, shifts[names[0]])
-        rest = {name: _full(tangents[0][name]) for name in rest}
-        return outputs, push(shifts, rest, jax.tree.map(_full, tangents[1], is_leaf=_is_zero))
+        by_weight, *others = jax.tree.map(_full, tangents[:3], is_leaf=_is_zero)
+        return outputs, push(shifts, {name: by_weight[name] for name in rest}, *others)
 
     run.defjvp(rule, symbolic_zeros=True)
     return run(weights, carry, xs, mask)
@@ -203,7 +209,7 @@ def _shifted(z, shift):
 _shifted.defjvps(lambda dz, *_: dz, lambda dshift, *_: dshift)
 
 
-def _terms(bias, names, operands, weights, tangents):
+def _terms(bias, names, read_by, operands, weights, tangents):
     """dW and db, and dx for the inputs, as they move a sum of products: of all steps, [T, B, G]."""
     by_weight, _, by_x, _ = tangents
     if bias in weights and not _is_zero(by_weight[bias]):
@@ -211,7 +217,7 @@ def _terms(bias, names, operands, weights, tangents):
     for name in names:
         if not _is_zero(by_weight[name]):
             yield _rows(operands[name], by_weight[name])
-        if name == "kernel" and not _is_zero(by_x):
+        if name in read_by and not _is_zero(by_x):
             yield _rows(by_x, weights[name])
 
 

@@ -10,6 +10,7 @@ from flax import nnx
 
 from jdl.core import Variables
 from jdl.functional import functional
+from jdl.nn.affine_cells import one_step
 from jdl.nn.elman import DeepTransitionCell, ElmanCell, JordanCell
 from jdl.nn.gru_cells import GRUCell
 from jdl.nn.lstm_cells import CarouselCell, LSTMCell
@@ -109,6 +110,39 @@ def test_gradients_are_those_of_the_plain_loop(cell):
         ]
 
     close(*both(params, XS), 1e-4)
+
+
+class Skipping(nnx.Module):
+    """A cell that reads x beside its product with it, too."""
+
+    sums = (("bias", "kernel"),)
+    dtype = None
+
+    def __init__(self, inputs, features, rngs):
+        self.kernel = nnx.Param(jnp.ones([inputs, inputs]))
+
+    def __call__(self, carry, x):
+        return one_step(self, carry, x)
+
+    def initial_carry(self, batch_size):
+        return jnp.zeros([batch_size, 3])
+
+    def step(self, weights, affine, carry, x):
+        h = jnp.tanh(carry + affine("bias", kernel=x)) + x**2
+        return h, h
+
+
+def test_a_cell_may_read_its_inputs_beside_a_product():
+    params, run = looped(Skipping)
+
+    def summed(xs, plain):
+        return run(params, xs, plain=plain)[1].sum()
+
+    @quick
+    def both(xs):
+        return [jax.grad(summed)(xs, plain) for plain in (False, True)]
+
+    close(*both(XS))
 
 
 @pytest.mark.slow

@@ -156,20 +156,22 @@ def gru_step_gradients(
     Returns:
         Gradients by the weights, summed over the batch, and by h.
     """
-    from_x = x @ weights["kernel"] + weights["bias"][None]
-    x_gates, x_n = jnp.split(from_x, [2 * h.shape[-1]], -1)
-    gates = jax.nn.sigmoid(x_gates + h @ weights["recurrent_kernel"])
+    gates = x @ weights["kernel"] + h @ weights["recurrent_kernel"] + weights["bias"][None]
+    gates = jax.nn.sigmoid(gates)
     r, z = jnp.split(gates, 2, -1)
-    n = jnp.tanh(x_n + (r * h) @ weights["candidate_kernel"])
+    recurrent = weights["candidate_recurrent_kernel"]
+    n = x @ weights["candidate_kernel"] + (r * h) @ recurrent + weights["candidate_bias"][None]
+    n = jnp.tanh(n)
     by_n = error * (1 - z) * (1 - n**2)
-    recalled = by_n @ weights["candidate_kernel"].T
+    recalled = by_n @ recurrent.T
     by_gates = jnp.concatenate([recalled * h, error * (h - n)], -1) * gates * (1 - gates)
-    both = jnp.concatenate([by_gates, by_n], -1)
     found = {
-        "kernel": x.T @ both,
+        "kernel": x.T @ by_gates,
         "recurrent_kernel": h.T @ by_gates,
-        "candidate_kernel": (r * h).T @ by_n,
-        "bias": both.sum(0),
+        "bias": by_gates.sum(0),
+        "candidate_kernel": x.T @ by_n,
+        "candidate_recurrent_kernel": (r * h).T @ by_n,
+        "candidate_bias": by_n.sum(0),
     }
     return found, error * z + recalled * r + by_gates @ weights["recurrent_kernel"].T
 

@@ -7,7 +7,8 @@
     Flax nnx  x W, a layer a gate       i f g o      r z n       one, of h         after, old
 
 Two biases of one sum add up. That of h in n of "after" stands within the reset's product, and is a
-`candidate_bias` here. Flax's nnx.GRUCell has none: zeros. Arrays in, arrays out: NumPy's or JAX's.
+`candidate_recurrent_bias` here. Flax's nnx.GRUCell has none: zeros. Arrays in, arrays out: NumPy's
+or JAX's.
 
 Axes: D input features, F features of the state, G gates.
 """
@@ -59,11 +60,7 @@ def gru_from_torch(
         bias_ih: [3 F].
         bias_hh: [3 F].
     """
-    return {
-        "kernel": weight_ih.T,
-        "recurrent_kernel": weight_hh.T,
-        **_gru_biases(bias_ih, bias_hh),
-    }
+    return _gru(weight_ih.T, weight_hh.T, bias_ih, bias_hh)
 
 
 def lstm_from_keras(kernel: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array) -> Weights:
@@ -89,16 +86,7 @@ def gru_from_keras(kernel: jax.Array, recurrent_kernel: jax.Array, bias: jax.Arr
             reset_after=False, for one with reset="before".
     """
     kernel, recurrent_kernel, bias = (_reset_first(x) for x in (kernel, recurrent_kernel, bias))
-    if bias.ndim == 2:
-        biases = _gru_biases(bias[0], bias[1])
-        return {"kernel": kernel, "recurrent_kernel": recurrent_kernel, **biases}
-    gates, candidate = jnp.split(recurrent_kernel, [2 * recurrent_kernel.shape[0]], -1)
-    return {
-        "kernel": kernel,
-        "recurrent_kernel": gates,
-        "candidate_kernel": candidate,
-        "bias": bias,
-    }
+    return _gru(kernel, recurrent_kernel, *(bias if bias.ndim == 2 else [bias]))
 
 
 def lstm_from_flax(params: Mapping) -> Weights:
@@ -121,20 +109,25 @@ def gru_from_flax(params: Mapping) -> Weights:
     Args:
         params: a nested dict: dense_i with a kernel and a bias, dense_h with a kernel.
     """
-    kernel = params["dense_h"]["kernel"]
-    return {
-        "kernel": params["dense_i"]["kernel"],
-        "recurrent_kernel": kernel,
-        "bias": params["dense_i"]["bias"],
-        "candidate_bias": jnp.zeros(kernel.shape[0], kernel.dtype),
+    of_x, kernel = params["dense_i"], params["dense_h"]["kernel"]
+    return _gru(of_x["kernel"], kernel, of_x["bias"], jnp.zeros(kernel.shape[1], kernel.dtype))
+
+
+def _gru(kernel, recurrent_kernel, bias, recurrent_bias=None):
+    """Gates r, z, n side by side as params; a recurrent bias is that of "after"."""
+    gates = 2 * recurrent_kernel.shape[0]
+    added = bias if recurrent_bias is None else bias + recurrent_bias
+    found = {
+        "kernel": kernel[:, :gates],
+        "recurrent_kernel": recurrent_kernel[:, :gates],
+        "bias": added[:gates],
+        "candidate_kernel": kernel[:, gates:],
+        "candidate_recurrent_kernel": recurrent_kernel[:, gates:],
+        "candidate_bias": bias[gates:],
     }
-
-
-def _gru_biases(of_x, of_h):
-    """Of r and z the sum; of n each by itself."""
-    gates = 2 * len(of_x) // 3
-    bias = jnp.concatenate([of_x[:gates] + of_h[:gates], of_x[gates:]])
-    return {"bias": bias, "candidate_bias": of_h[gates:]}
+    if recurrent_bias is not None:
+        found["candidate_recurrent_bias"] = recurrent_bias[gates:]
+    return found
 
 
 def _reset_first(x):
