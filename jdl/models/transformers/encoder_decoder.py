@@ -33,6 +33,7 @@ from jdl.functional import functional
 from jdl.nn.attention import padding_mask
 from jdl.nn.multi_head_attention import AttentionCache
 from jdl.nn.positions import sinusoidal
+from jdl.nn.teacher_forcing import shifted_right
 from jdl.nn.token_ids import check_tokens
 from jdl.nn.transformer_block import TransformerBlock
 
@@ -108,23 +109,6 @@ def encoder_decoder(
     depths = (num_layers, num_layers if num_decoder_layers is None else num_decoder_layers)
     sizes = (vocab_size, pad_token, depths, final_norm, tied)
     return functional(lambda rngs: EncoderDecoder(*sizes, blocks, rngs=rngs))
-
-
-def shifted_right(tokens: jax.Array, start_token: int) -> jax.Array:
-    """What a decoder reads when it is to write the tokens: a start, and all but the last.
-
-    Args:
-        tokens: [B, T].
-        start_token: before the first.
-
-    Returns:
-        [B, T].
-
-    Example:
-        >>> shifted_right(jnp.array([[5, 6, 7]]), 1).tolist()
-        [[1, 5, 6]]
-    """
-    return jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=start_token)
 
 
 def translation(
