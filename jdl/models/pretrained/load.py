@@ -34,12 +34,14 @@ class Pretrained(NamedTuple):
         variables: of it.
         preprocessing: of its images, for `preprocess`; None where there are none.
         labels: names of the classes, if the folder of the weights has them.
+        tokenizer: those files of its tokenizer that are in the folder, for `jdl.text`.
     """
 
     model: Model
     variables: Variables
     preprocessing: Preprocessing | None
     labels: tuple[str, ...] | None
+    tokenizer: tuple[Path, ...] = ()
 
 
 def load(
@@ -52,8 +54,8 @@ def load(
         path: a file, or a folder with one file of weights; None takes the hub's, downloaded once.
         head_key: draws a fresh classifier with this key, in place of the published one: to
             fine-tune with another `num_classes`. Without it another number is an error.
-        options: of the factory: `num_classes`, None for pooled features; `dtype`, `param_dtype`,
-            `dropout_rate`.
+        options: of the factory: `num_classes`, None for pooled features; BERT's `head`; `dtype`,
+            `param_dtype`, `dropout_rate`.
 
     Returns:
         Pretrained.
@@ -67,8 +69,11 @@ def load(
     path = _downloaded(name, checkpoint) if path is None else path
     model = checkpoint.make(**options)
     variables = load_variables(model, path, checkpoint.key_map, head_key=head_key)
-    labels = None if head_key is not None else _labels(Path(path).expanduser())
-    return Pretrained(model, variables, checkpoint.preprocessing, labels)
+    path = Path(path).expanduser()
+    folder = path if path.is_dir() else path.parent
+    labels = None if head_key is not None else _labels(folder)
+    tokenizer = tuple(folder / name for name in checkpoint.tokenizer if (folder / name).exists())
+    return Pretrained(model, variables, checkpoint.preprocessing, labels, tokenizer)
 
 
 def load_variables(
@@ -139,7 +144,8 @@ def _downloaded(name, checkpoint):
         )
     hub = package("huggingface_hub")
     try:
-        return hub.snapshot_download(name, allow_patterns=["*.safetensors", INDEX, "config.json"])
+        wanted = ["*.safetensors", INDEX, "config.json", *checkpoint.tokenizer]
+        return hub.snapshot_download(name, allow_patterns=wanted)
     except OSError as error:  # what the hub raises for no network, no such repository, no right
         raise FileNotFoundError(
             f"the weights of {name} are neither in the cache nor to be had ({error}). Where there "
@@ -148,8 +154,8 @@ def _downloaded(name, checkpoint):
         ) from error
 
 
-def _labels(path):
-    config = (path if path.is_dir() else path.parent) / "config.json"
+def _labels(folder):
+    config = folder / "config.json"
     if not config.exists():
         return None
     labels = json.loads(config.read_text()).get("id2label") or {}

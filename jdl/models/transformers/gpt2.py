@@ -1,4 +1,4 @@
-"""GPT-2, a decoder-only Transformer that models language.
+"""GPT-2, a decoder-only Transformer that models language; GPT too.
 
     tokens [B, T]
       -> token embedding + position embedding           [B, T, D]
@@ -11,6 +11,9 @@ before each part and once after the last; what a part adds to the stream starts 
 by 1 / sqrt(2 L), 2 L being the number of parts. The released code fixes what the paper leaves open:
 the tanh GELU, the tied head, an epsilon of 1e-5, weights of standard deviation 0.02 (0.01 for the
 positions, 0.02 here). 124,439,808 parameters.
+
+GPT, the first (Radford, Narasimhan, Salimans, Sutskever 2018), is the same network with post-norm
+parts, x = norm(x + part(x)), no norm at the end, and no scaled weights: 116,534,784 parameters.
 
 Token by token, the keys and values of the past stand in a carry, and `apply` has four methods:
 
@@ -48,6 +51,7 @@ def gpt2(
     *,
     dropout_rate: float = 0.1,
     tied: bool = True,
+    norm_placement: str = "pre",
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -62,6 +66,7 @@ def gpt2(
         dropout_rate: probability of dropping an embedded feature, an attention weight, or a feature
             that a part adds to the stream, while training.
         tied: whether the head is the token embedding; else it has weights of its own.
+        norm_placement: "pre", or "post", as GPT has it.
         dtype: of the computation; None takes `param_dtype`. Sums of attention and of norms are
             kept in float32.
         param_dtype: of the params.
@@ -71,8 +76,8 @@ def gpt2(
         depend on the tokens up to t and are for the token at t + 1.
 
     Raises:
-        ValueError: the heads do not divide the features; from `apply`, tokens of another rank or
-            dtype, a sequence longer than the context, or dropout without a key.
+        ValueError: the heads do not divide the features; another placement; from `apply`, tokens of
+            another rank or dtype, a sequence longer than the context, or dropout without a key.
 
     Example:
         >>> model = gpt2(vocab_size=11, context=8, hidden_dim=16, num_layers=2, num_heads=2)
@@ -96,6 +101,8 @@ def gpt2(
             f"{num_heads} heads share hidden_dim={hidden_dim} features equally; "
             f"got {hidden_dim % num_heads} left over"
         )
+    if norm_placement not in ("pre", "post"):
+        raise ValueError(f'norm_placement is "pre" or "post"; got {norm_placement!r}')
     config = Config(
         vocab_size=vocab_size,
         context=context,
@@ -104,14 +111,18 @@ def gpt2(
         num_heads=num_heads,
         dropout_rate=dropout_rate,
         tied=tied,
+        norm_placement=norm_placement,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
     )
     return functional(lambda rngs: GPT2(config, rngs=rngs))
 
 
-# Radford et al. 2019, table 2. Its counts of parameters (117M to 1542M) are lower than those of the
-# released models, which are these: 124,439,808, 354,823,168, 774,030,080 and 1,557,611,200.
+# Radford et al. 2018, section 4.1; 2019, table 2, whose counts of parameters (117M to 1542M) are
+# lower than those of the released models, which are these: 124,439,808, 354,823,168, 774,030,080
+# and 1,557,611,200. DistilGPT-2, with half the blocks, has 81,912,576.
 SIZES = {
+    "gpt": functools.partial(gpt2, 40478, 512, norm_placement="post"),
+    "distilgpt2": functools.partial(gpt2, num_layers=6),
     "gpt2": gpt2,
     "gpt2-medium": functools.partial(gpt2, hidden_dim=1024, num_layers=24, num_heads=16),
     "gpt2-large": functools.partial(gpt2, hidden_dim=1280, num_layers=36, num_heads=20),
@@ -162,6 +173,7 @@ class Config(NamedTuple):
     num_heads: int
     dropout_rate: float
     tied: bool
+    norm_placement: str
     dtypes: dict[str, Any]
 
 
@@ -188,7 +200,7 @@ class GPT2(nnx.Module):
         self.positions = nnx.Embed(config.context, config.hidden_dim, **drawn, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout_rate)
         self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.num_layers))
-        self.norm = _norm(config, rngs)
+        self.norm = _norm(config, rngs) if config.norm_placement == "pre" else None
         self.head = (
             None
             if config.tied
@@ -264,14 +276,18 @@ class GPT2(nnx.Module):
         return x, GPT2Carry(tuple(caches), carry.position + tokens.shape[1])
 
     def _logits(self, x):
-        x = self.norm(x)
+        x = x if self.norm is None else self.norm(x)
         return self.tokens.attend(x) if self.head is None else self.head(x)
 
 
 class Block(nnx.Module):
-    """Attention, then a perceptron: each reads the normed stream and adds to it."""
+    """Attention, then a perceptron: each reads the normed stream and adds to it.
+
+    With post-norm, each reads the stream, and the sum is normed.
+    """
 
     def __init__(self, config, *, rngs):
+        self.is_post = config.norm_placement == "post"
         self.attention_norm = _norm(config, rngs)
         self.attention = CausalSelfAttention(config, rngs=rngs)
         self.mlp_norm = _norm(config, rngs)
@@ -281,19 +297,27 @@ class Block(nnx.Module):
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), rngs=rngs), rngs=rngs)
+        attended = self.attention(self._read(x, self.attention_norm), rngs=rngs)
+        x = self._added(x, self.dropout(attended, rngs=rngs), self.attention_norm)
         return self._perceived(x, rngs)
 
     def extend(
         self, x: jax.Array, cache: AttentionCache, position: jax.Array
     ) -> tuple[jax.Array, AttentionCache]:
         """[B, T, D] from a position [B] on, the past in a cache -> [B, T, D], the cache."""
-        attended, cache = self.attention.extend(self.attention_norm(x), cache, position)
-        return self._perceived(x + attended, None), cache
+        seen = self._read(x, self.attention_norm)
+        attended, cache = self.attention.extend(seen, cache, position)
+        return self._perceived(self._added(x, attended, self.attention_norm), None), cache
 
     def _perceived(self, x, rngs):
-        hidden = jax.nn.gelu(self.expand(self.mlp_norm(x)), approximate=True)
-        return x + self.dropout(self.project(hidden), rngs=rngs)
+        hidden = jax.nn.gelu(self.expand(self._read(x, self.mlp_norm)), approximate=True)
+        return self._added(x, self.dropout(self.project(hidden), rngs=rngs), self.mlp_norm)
+
+    def _read(self, x, norm):
+        return x if self.is_post else norm(x)
+
+    def _added(self, x, part, norm):
+        return norm(x + part) if self.is_post else x + part
 
 
 class CausalSelfAttention(nnx.Module):
@@ -353,6 +377,7 @@ def _linear(
 
 
 def _residual_linear(config, inputs, rngs):
-    """Back to the stream, which sums 2 L of these."""
-    kernel_init = residual_normal(2 * config.num_layers)
+    """Back to the stream, which sums 2 L of these where no norm stands between."""
+    num_parts = 2 * config.num_layers if config.norm_placement == "pre" else 1
+    kernel_init = residual_normal(num_parts)
     return _linear(config, inputs, config.hidden_dim, rngs, kernel_init=kernel_init)

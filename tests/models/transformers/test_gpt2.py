@@ -10,6 +10,7 @@ import pytest
 from jdl.core import Model, Variables
 from jdl.functional import functional
 from jdl.models.transformers.gpt2 import SIZES, CausalSelfAttention, Config, gpt2, next_token
+from tests.conformance.case import quick
 
 SMALL = {"vocab_size": 13, "context": 8, "hidden_dim": 12, "num_layers": 2, "num_heads": 3}
 
@@ -44,7 +45,9 @@ def logits_of(model):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
+        ("gpt", 116_534_784),
         ("gpt2", 124_439_808),
+        ("distilgpt2", 81_912_576),
         ("gpt2-medium", 354_823_168),
         pytest.param("gpt2-large", 774_030_080, marks=pytest.mark.slow),
         pytest.param("gpt2-xl", 1_557_611_200, marks=pytest.mark.slow),
@@ -71,6 +74,27 @@ def test_forward_pass_equals_numpy(variables, tokens, logits_of):
 def test_another_formula_is_not_the_same(variables, tokens, logits_of, wrong):
     other = _numpy_gpt2(variables.params, np.asarray(tokens), num_heads=3, wrong=wrong)
     assert np.abs(logits_of(variables, tokens) - other).max() > 2e-4
+
+
+def test_gpt_norms_the_sums_and_reads_token_by_token_what_it_reads_at_once(variables, tokens):
+    model = gpt2(**SMALL, norm_placement="post")
+    with_norm = variables.params
+    params = {name: x for name, x in with_norm.items() if name != "norm"}
+    assert jax.tree.structure(params) == jax.tree.structure(
+        jax.eval_shape(model.init, jax.random.key(0)).params
+    )
+    logits, _ = quick(model.apply)(Variables(params), tokens)
+    expected = _numpy_gpt2(params, np.asarray(tokens), num_heads=3, wrong="post-norm")
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+    def read(variables, tokens):
+        carry, _ = model.apply(variables, 3, method="start")
+        (first, carry), _ = model.apply(variables, carry, tokens[:, :3], method="extend")
+        (then, _), _ = model.apply(variables, carry, tokens[:, 3:], method="extend")
+        return jnp.concatenate([first, then], axis=1)
+
+    parts = quick(read)(Variables(params), tokens)
+    np.testing.assert_allclose(parts, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_future_tokens_do_not_change_past_logits(variables, tokens, logits_of):
@@ -145,7 +169,7 @@ def test_dropout_acts_on_embeddings_and_on_what_is_added_to_the_stream(variables
 def test_dropout_acts_on_attention_weights(key):
     """The values of all tokens alike, attention returns them; with a share 1 / 2 dropped, twice
     the share of the weights that is left."""
-    config = Config(13, 8, 4, 1, 1, 0.5, True, {})
+    config = Config(13, 8, 4, 1, 1, 0.5, True, "pre", {})
     part = functional(lambda rngs: CausalSelfAttention(config, rngs=rngs))
     params = jax.tree.map(jnp.zeros_like, part.init(key).params)
     params["query_key_value"]["bias"] = params["query_key_value"]["bias"].at[8:].set(1.0)
@@ -264,6 +288,7 @@ def _numpy_gpt2(params, tokens, *, num_heads, wrong=None):
                 continue
             x = x + attend(norm(x, p["attention_norm"]), p["attention"])
             x = x + linear(gelu(linear(norm(x, p["mlp_norm"]), p["expand"])), p["project"])
-        return norm(x, params["norm"]) @ params["tokens"]["embedding"].T
+        x = norm(x, params["norm"]) if "norm" in params else x
+        return x @ params["tokens"]["embedding"].T
 
     return np.stack([forward(sequence) for sequence in tokens])

@@ -1,0 +1,17 @@
+from functools import partial
+
+import numpy as np
+
+from jdl.models.transformers.bert import bert
+from jdl.models.transformers.bert_heads import pretraining
+from tests.conformance.case import ModelCase
+
+_random = np.random.default_rng(0)
+TOKENS = _random.integers(0, 7, size=[2, 4]).astype(np.int32)
+SEGMENTS = np.array([[0, 0, 1, 1], [0, 1, 1, 1]], np.int32)
+
+MODELS = {
+    "jdl.models.transformers.bert.bert": ModelCase(
+        partial(bert, 7, 4, 8, 1, 2, feed_forward_dim=6, head=pretraining()), (TOKENS, SEGMENTS)
+    ),
+}
