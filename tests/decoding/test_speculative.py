@@ -30,7 +30,7 @@ def statistic(tokens, logits):
     return ((counts - expected) ** 2 / expected).sum()
 
 
-@pytest.mark.parametrize("guesses", [1, 2])
+@pytest.mark.parametrize("guesses", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_words_have_the_distribution_of_the_target_whatever_the_draft(guesses):
     target, draft = table(0, 0.8), table(1, 0.8)
     run = quick(
@@ -50,24 +50,25 @@ def test_words_have_the_distribution_of_the_target_whatever_the_draft(guesses):
 
 
 def test_a_draft_like_the_target_saves_its_passes_and_one_unlike_costs_no_word():
-    target, other = table(2), -table(2)
-    for draft, rounds in [(target, 3), (other, 11)]:
-        found = quick(
-            lambda key, draft=draft: speculate(
-                reader(markov(target)),
-                markov(draft),
-                starts(target, draft, 1),
-                key,
-                length=13,
-                guesses=3,
-                filters=(top_k(1),),
-            )
-        )(jax.random.key(1))
-        words = [2, 1]
-        for _ in range(13):
-            words.append(int(target[words[-2], words[-1]].argmax()))
-        assert found.tokens.tolist() == [words[2:]]
-        assert found.rounds == 3 if draft is target else found.rounds >= rounds
+    target = table(2)
+    run = quick(
+        lambda draft: speculate(
+            reader(markov(target)),
+            markov(draft),
+            starts(target, draft, 1),
+            jax.random.key(1),
+            length=13,
+            guesses=3,
+            filters=(top_k(1),),
+        )
+    )
+    alike, unlike = run(target), run(-target)
+    words = [2, 1]
+    for _ in range(13):
+        words.append(int(target[words[-2], words[-1]].argmax()))
+    assert alike.tokens.tolist() == unlike.tokens.tolist() == [words[2:]]
+    assert alike.rounds == 3  # 1 word, then 4 a round
+    assert unlike.rounds == 12
 
 
 def test_what_lies_behind_the_end_token_is_filling():
