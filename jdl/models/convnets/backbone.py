@@ -59,18 +59,18 @@ def with_head(
             for name in ("backbone", "head")
         )
         seen, buffers = backbone.apply(
-            own, images, key=keys[0], train=_below("backbone", train), **wanted
+            own, images, key=keys[0], train=below("backbone", train), **wanted
         )
         if method == "features":
             return seen, {**variables.buffers, "backbone": buffers}
         outputs, others = head.apply(
-            behind, seen, key=keys[1], train=_below("head", train), **about(images)
+            behind, seen, key=keys[1], train=below("head", train), **about(images)
         )
         return outputs, {"backbone": buffers, "head": others}
 
     return Model(init, apply)
 
 
-def _below(name, train):
+def below(name, train):
     """What a part is told of training, where a function of paths says it (`jdl.functional`)."""
     return (lambda path: train(f"{name}.{path}")) if callable(train) else train

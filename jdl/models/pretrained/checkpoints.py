@@ -45,6 +45,8 @@ from jdl.models.convnets.preact_resnet import KERAS_NORM, PREACT_RESNETS
 from jdl.models.convnets.resnet import RESNETS
 from jdl.models.convnets.vgg import VGGS
 from jdl.models.convnets.xception import xception
+from jdl.models.multimodal.captioner import captioner
+from jdl.models.multimodal.clip import CLIPS
 from jdl.models.pretrained.key_map import KeyMap
 from jdl.models.pretrained.maps import (
     bert,
@@ -58,12 +60,14 @@ from jdl.models.pretrained.maps import (
     vgg,
     vit,
 )
+from jdl.models.pretrained.maps.captioner import CAPTIONER_HF
+from jdl.models.pretrained.maps.clip import CLIP_HF
 from jdl.models.pretrained.maps.xception import XCEPTION_KERAS, XCEPTION_TIMM
 from jdl.models.pretrained.preprocessing import Preprocessing, cropped
 from jdl.models.transformers.bert import SIZES as BERTS
 from jdl.models.transformers.gpt2 import SIZES as GPTS
 from jdl.models.transformers.hybrid_vit import HYBRID_VITS
-from jdl.models.transformers.vit import VITS
+from jdl.models.transformers.vit import VITS, ViTConfig
 from jdl.nn.residual import BATCH_NORM
 
 INCEPTION = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -360,6 +364,24 @@ def _texts():
     yield "openai-community/openai-gpt", first
 
 
+def _multimodal():
+    # CLIPImageProcessor
+    clips = {
+        "interpolation": "bicubic",
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+    }
+    for name, make in CLIPS.items():
+        size = 336 if name.endswith("336") else 224
+        yield f"openai/{name}", Checkpoint(make, CLIP_HF, Preprocessing(size, size, **clips))
+    make = functools.partial(captioner, encoder=ViTConfig(num_classes=None, epsilon=1e-12))
+    images = Preprocessing(224, None, **INCEPTION)
+    yield (
+        "nlpconnect/vit-gpt2-image-captioning",
+        Checkpoint(make, CAPTIONER_HF, images, tokenizer=BYTE_PAIRS),
+    )
+
+
 FAMILIES = (
     _resnets,
     _vggs,
@@ -369,5 +391,7 @@ FAMILIES = (
     _mobilenets,
     _efficientnets,
     _vits,
+    _texts,
+    _multimodal,
 )
 PRETRAINED: dict[str, Checkpoint] = {name: row for family in FAMILIES for name, row in family()}

@@ -25,6 +25,8 @@ from jdl.models.convnets.preact_resnet import preact_resnet
 from jdl.models.convnets.resnet import resnet
 from jdl.models.convnets.vgg import vgg
 from jdl.models.convnets.xception import xception
+from jdl.models.multimodal.captioner import captioner
+from jdl.models.multimodal.clip import clip
 from jdl.models.pretrained import PRETRAINED, maps
 from jdl.models.pretrained.key_map import (
     CONV,
@@ -45,7 +47,7 @@ from jdl.models.transformers import bert_heads
 from jdl.models.transformers.bert import bert
 from jdl.models.transformers.gpt2 import gpt2
 from jdl.models.transformers.hybrid_vit import hybrid_vit
-from jdl.models.transformers.vit import vit
+from jdl.models.transformers.vit import ViTConfig, vit
 from jdl.nn.residual import BATCH_NORM
 
 LIBRARIES = ("TIMM", "TORCHVISION", "HF", "KERAS")
@@ -76,7 +78,20 @@ GPT = partial(gpt2, 5, 4, 6, 2, 2)
 INCEPTION_V3 = partial(inception_v3, (32,), (128,), 1, width=0.05)
 VIT = partial(vit, 4, 4, 2, 2, image_size=8, pooler=True, num_classes=2)
 HYBRID_VIT = partial(hybrid_vit, (1, 1), 4, 1, 2, widths=(32, 32), image_size=16, num_classes=2)
+CLIP = partial(
+    clip,
+    *(4, 4, 1, 2),
+    image_size=8,
+    vocab_size=7,
+    context=4,
+    text_hidden_dim=4,
+    text_num_layers=1,
+    text_num_heads=2,
+    embedding_dim=3,
+)
+CAPTIONER = partial(captioner, 7, 4, 4, 1, 2, encoder=ViTConfig(4, 4, 1, 2, image_size=8))
 SMALL = {
+    **{"CLIP_HF": CLIP, "CAPTIONER_HF": CAPTIONER},
     **{"VIT_TIMM": partial(VIT, pooler=False), "VIT_TORCHVISION": partial(VIT, pooler=False)},
     **{"VIT_HF": VIT, "HYBRID_VIT_TIMM": HYBRID_VIT},
     **dict.fromkeys(["RESNET_TORCH", "RESNET_HF", "RESNET_KERAS"], RESNET),
