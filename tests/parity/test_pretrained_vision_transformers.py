@@ -9,12 +9,15 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from jdl.models.pretrained.maps.vit import (
+    HYBRID_VIT_TIMM,
     VIT_HF,
     VIT_TIMM,
     VIT_TORCHVISION,
 )
+from jdl.models.transformers.hybrid_vit import hybrid_vit
 from jdl.models.transformers.vit import vit
 from tests.parity.test_pretrained_convnets import CLASSES, error, hf, save
 
@@ -185,3 +188,97 @@ def test_under_the_names_of_torchvision(torch, images, tmp_path):
     make = partial(SMALL, num_classes=CLASSES)
     wrong = [TANH_GELU, {"epsilon": 1e-5}]
     check(make, tmp_path, VIT_TORCHVISION, images, expected, wrong)
+
+
+def timm_hybrid(torch, size=12, groups=2):
+    """A ResNet of two stages under timm's names, and what follows it but for the blocks."""
+    nn = torch.nn
+
+    class StdConvSame(nn.Conv2d):
+        def forward(self, x):
+            size, stride = self.kernel_size[0], self.stride[0]
+            sides = []
+            for places in (x.shape[3], x.shape[2]):
+                more = max((-(-places // stride) - 1) * stride + size - places, 0)
+                sides += [more // 2, more - more // 2]
+            flat = self.weight.flatten(1)
+            centred = flat - flat.mean(1, keepdim=True)
+            flat = centred / (flat.var(1, unbiased=False, keepdim=True) + 1e-8).sqrt()
+            kernel = flat.reshape(self.weight.shape)
+            return nn.functional.conv2d(nn.functional.pad(x, sides), kernel, stride=stride)
+
+    def conv(inputs, outputs, kernel, stride=1):
+        return StdConvSame(inputs, outputs, kernel, stride, bias=False)
+
+    class Block(nn.Module):
+        def __init__(self, inputs, width, stride):
+            super().__init__()
+            outputs = 4 * width
+            self.downsample = nn.ModuleDict(
+                {"conv": conv(inputs, outputs, 1, stride), "norm": nn.GroupNorm(groups, outputs)}
+            )
+            self.conv1, self.norm1 = conv(inputs, width, 1), nn.GroupNorm(groups, width)
+            self.conv2, self.norm2 = conv(width, width, 3, stride), nn.GroupNorm(groups, width)
+            self.conv3, self.norm3 = conv(width, outputs, 1), nn.GroupNorm(groups, outputs)
+
+        def forward(self, x):
+            y = self.norm1(self.conv1(x)).relu()
+            y = self.norm3(self.conv3(self.norm2(self.conv2(y)).relu()))
+            return (y + self.downsample["norm"](self.downsample["conv"](x))).relu()
+
+    def stage(*sizes):
+        return nn.ModuleDict({"blocks": nn.Sequential(Block(*sizes))})
+
+    class Hybrid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            stem = nn.ModuleDict({"conv": conv(3, 4, 7, 2), "norm": nn.GroupNorm(groups, 4)})
+            stages = nn.ModuleList([stage(4, 4, 1), stage(16, 6, 2)])
+            backbone = nn.ModuleDict({"stem": stem, "stages": stages})
+            proj = nn.Conv2d(24, size, 1)
+            self.patch_embed = nn.ModuleDict({"backbone": backbone, "proj": proj})
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, size))
+            self.pos_embed = nn.Parameter(torch.zeros(1, 1 + 4, size))
+            self.norm, self.head = nn.LayerNorm(size, eps=1e-6), nn.Linear(size, CLASSES)
+
+        def forward(self, images):
+            backbone = self.patch_embed["backbone"]
+            x = backbone["stem"]["norm"](backbone["stem"]["conv"](images)).relu()
+            x = nn.functional.max_pool2d(
+                nn.functional.pad(x, (0, 1, 0, 1)), 3, 2
+            )  # of no negatives
+            for part in backbone["stages"]:
+                x = part["blocks"](x)
+            x = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+            return self.head(self.norm(x).mean(1))
+
+    return Hybrid()
+
+
+def test_the_resnet_before_a_hybrid_under_the_names_of_timm(torch, images, tmp_path):
+    """Without blocks, whose names are those of the plain one; read by the mean of all tokens."""
+    network = timm_hybrid(torch)
+    expected = outputs_of(torch, network, images)
+    save(network, tmp_path)
+
+    def make(groups=2, eps=1e-8, **options):
+        norm = partial(nnx.GroupNorm, num_groups=groups, epsilon=1e-5)
+        model = hybrid_vit(
+            *((1, 1), 12, 0, 3),
+            widths=(4, 6),
+            norm=norm,
+            eps=eps,
+            image_size=16,
+            num_classes=CLASSES,
+            **options,
+        )
+
+        def mean_read(variables, x):
+            tokens, buffers = model.apply(variables, x, method="encode")
+            means = tokens.mean(1, keepdims=True)
+            return model.apply(variables, means, method="classify")[0], buffers
+
+        return model._replace(apply=mean_read)
+
+    check(make, tmp_path, HYBRID_VIT_TIMM, images, expected, [{"groups": 1}, {"eps": 1e-4}])

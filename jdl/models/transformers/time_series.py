@@ -9,8 +9,8 @@
 
 By default 004's forecaster (sec. 6.3, example 6.3.2): four pre-norm blocks of two heads, and an
 LSTM with a unit for each step to forecast, whose outputs lie in (-1, 1), as the series, scaled to
-[0, 1], does; trained on the squared error, `jdl.train.regression`. "pooled" is the classifier of Keras's
-examples (head_dim=256, num_heads=4, feed_forward_dim=4, mlp_dims=(128,)).
+[0, 1], does; trained on the squared error, `jdl.train.regression`. "pooled" is the classifier of
+Keras's examples (head_dim=256, num_heads=4, feed_forward_dim=4, mlp_dims=(128,)).
 
 Departs from 004, which embeds nothing: the norm of a single feature is its bias whatever the
 series, so that no block would see anything; which flattens the tokens before the LSTM, that wants
