@@ -31,6 +31,7 @@ class ModelCase(NamedTuple):
         unused: paths of params that a pass with these inputs cannot move; say why in a comment.
         half: whether `dtype=bfloat16` gives bfloat16 outputs, if the factory takes a dtype.
         tolerance: absolute, between a vmap over members and a loop.
+        slow: its programs are large, and another case has its modules.
     """
 
     make: Callable[..., Model]
@@ -40,6 +41,7 @@ class ModelCase(NamedTuple):
     unused: tuple[str, ...] = ()
     half: bool = True
     tolerance: float = 1e-5
+    slow: bool = False
 
 
 class AlgorithmCase(NamedTuple):

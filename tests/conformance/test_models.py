@@ -34,8 +34,7 @@ class Prepared:
         self.evaluate = quick(self.evaluation)
 
     def evaluation(self, variables, key):
-        options = dict(self.case.options)
-        return self.model.apply(variables, *self.case.inputs, key=key, train=False, **options)
+        return _evaluation(self.model, self.case, variables, key)
 
     def loss(self, params, buffers, key):
         """A generic function of the outputs of a training pass."""
@@ -60,7 +59,11 @@ class Prepared:
         )
 
 
-@pytest.fixture(scope="module", params=MODELS)
+def _marked(name):
+    return pytest.param(name, marks=pytest.mark.slow) if MODELS[name].slow else name
+
+
+@pytest.fixture(scope="module", params=map(_marked, MODELS))
 def prepared(request):
     return Prepared(MODELS[request.param])
 
@@ -127,11 +130,16 @@ WITH_DTYPE = [
 @pytest.mark.parametrize("name", WITH_DTYPE)
 def test_half_precision_computes_in_it_and_keeps_params_in_full(name):
     case = MODELS[name]
-    half = Prepared(case._replace(make=lambda: case.make(dtype=jnp.bfloat16)))
-    assert {x.dtype for x in _floats(half.variables.params)} == {jnp.dtype(jnp.float32)}
-    outputs, _ = jax.eval_shape(half.evaluation, half.variables, half.key)
+    model, key = case.make(dtype=jnp.bfloat16), jax.random.key(2) if case.noisy else None
+    variables = jax.eval_shape(model.init, jax.random.key(0))
+    assert {x.dtype for x in _floats(variables.params)} == {jnp.dtype(jnp.float32)}
+    outputs, _ = jax.eval_shape(lambda v: _evaluation(model, case, v, key), variables)
     wanted = jnp.bfloat16 if case.half else jnp.float32
     assert {x.dtype for x in _floats(outputs)} == {jnp.dtype(wanted)}
+
+
+def _evaluation(model, case, variables, key):
+    return model.apply(variables, *case.inputs, key=key, train=False, **case.options)
 
 
 def _floats(tree):

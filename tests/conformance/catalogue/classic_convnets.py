@@ -54,10 +54,14 @@ MODELS = {
     ),
     # The stem and the reductions alone, without the norms, whose gradients compile slowly.
     "jdl.models.convnets.inception_v3.inception_v3": ModelCase(
-        partial(inception_v3, (), (), 0, width=1 / 16, norm=None, num_classes=3), (_images(75),)
+        partial(inception_v3, (), (), 0, width=1 / 16, norm=None, num_classes=3),
+        (_images(75),),
+        slow=True,
     ),
     "jdl.models.convnets.inception_v4.inception_v4": ModelCase(
-        partial(inception_v4, 0, 0, 0, width=1 / 16, norm=None, num_classes=3), (_images(75),)
+        partial(inception_v4, 0, 0, 0, width=1 / 16, norm=None, num_classes=3),
+        (_images(75),),
+        slow=True,
     ),
     "jdl.models.convnets.lenet_1998.lenet5_1998": ModelCase(
         lenet5_1998, (_images(32, 1),), tolerance=1e-3
