@@ -19,6 +19,7 @@ import pytest  # noqa: E402
 # the same name: `jdl.train.fit`.
 import jdl.bayes  # noqa: E402, F401
 import jdl.data  # noqa: E402, F401
+import jdl.decoding  # noqa: E402, F401
 import jdl.explain  # noqa: E402, F401
 import jdl.metrics  # noqa: E402, F401
 import jdl.models.convnets  # noqa: E402, F401

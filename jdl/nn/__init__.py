@@ -14,6 +14,8 @@ from jdl.nn.attention import attention_weights as attention_weights
 from jdl.nn.attention import causal_mask as causal_mask
 from jdl.nn.attention import padding_mask as padding_mask
 from jdl.nn.attention import weighted_sum as weighted_sum
+from jdl.nn.attention_cache import cached as cached
+from jdl.nn.attention_cache import empty_cache as empty_cache
 from jdl.nn.attention_gradients import self_attention_gradients as self_attention_gradients
 from jdl.nn.attention_scores import AdditiveAttention as AdditiveAttention
 from jdl.nn.attention_scores import BilinearAttention as BilinearAttention
@@ -63,6 +65,9 @@ from jdl.nn.divergences import total_variation as total_variation
 from jdl.nn.divergences import wasserstein as wasserstein
 from jdl.nn.dropout import ClassicDropout as ClassicDropout
 from jdl.nn.dropout import DropConnect as DropConnect
+from jdl.nn.elman import DeepTransitionCell as DeepTransitionCell
+from jdl.nn.elman import ElmanCell as ElmanCell
+from jdl.nn.elman import JordanCell as JordanCell
 from jdl.nn.feature_pyramid import FeaturePyramid as FeaturePyramid
 from jdl.nn.filters import filtered as filtered
 from jdl.nn.filters import finite_difference as finite_difference
@@ -70,6 +75,7 @@ from jdl.nn.filters import gaussian as gaussian
 from jdl.nn.filters import laplacian as laplacian
 from jdl.nn.filters import prewitt as prewitt
 from jdl.nn.filters import sobel as sobel
+from jdl.nn.gru_cells import GRUCell as GRUCell
 from jdl.nn.heads import HIDDEN_ACTIVATIONS as HIDDEN_ACTIVATIONS
 from jdl.nn.heads import Head as Head
 from jdl.nn.heads import output_head as output_head
@@ -107,6 +113,9 @@ from jdl.nn.losses import categorical_cross_entropy as categorical_cross_entropy
 from jdl.nn.losses import class_weighted_cross_entropy as class_weighted_cross_entropy
 from jdl.nn.losses import logistic_loss as logistic_loss
 from jdl.nn.losses import smooth_labels_of_others as smooth_labels_of_others
+from jdl.nn.lstm_cells import CarouselCell as CarouselCell
+from jdl.nn.lstm_cells import LSTMCell as LSTMCell
+from jdl.nn.lstm_cells import LSTMState as LSTMState
 from jdl.nn.margins import angular_margin as angular_margin
 from jdl.nn.margins import contrastive_loss as contrastive_loss
 from jdl.nn.margins import ranking_hinge as ranking_hinge
@@ -135,10 +144,18 @@ from jdl.nn.positions import alibi as alibi
 from jdl.nn.positions import resized_grid as resized_grid
 from jdl.nn.positions import rotary as rotary
 from jdl.nn.positions import sinusoidal as sinusoidal
+from jdl.nn.recurrence import last_valid as last_valid
+from jdl.nn.recurrence import unrolled as unrolled
+from jdl.nn.recurrence import valid_steps as valid_steps
+from jdl.nn.recurrent_layers import BidirectionalLayer as BidirectionalLayer
+from jdl.nn.recurrent_layers import CarriedStack as CarriedStack
+from jdl.nn.recurrent_layers import RecurrentLayer as RecurrentLayer
+from jdl.nn.recurrent_layers import RecurrentStack as RecurrentStack
 from jdl.nn.residual import PreActivationBlock as PreActivationBlock
 from jdl.nn.residual import ResidualBlock as ResidualBlock
 from jdl.nn.roi_align import pyramid_roi_align as pyramid_roi_align
 from jdl.nn.roi_align import roi_align as roi_align
+from jdl.nn.teacher_forcing import shifted_right as shifted_right
 from jdl.nn.token_ids import check_tokens as check_tokens
 from jdl.nn.transformer_block import FeedForward as FeedForward
 from jdl.nn.transformer_block import TransformerBlock as TransformerBlock
