@@ -40,6 +40,7 @@ class FeedForward(nnx.Module):
         kernel_size: None is two dense layers; a number, two convolutions along the sequence, which
             with 1 are the same function (004, example 6.3.2), and with more see neighbours, those
             of the future and padding too.
+        use_bias: whether there are b_1 and b_2.
         dropout_rate: probability of dropping a hidden feature in training.
         kernel_init: of the weights.
         project_init: of W_2; None takes `kernel_init`.
@@ -55,6 +56,7 @@ class FeedForward(nnx.Module):
         *,
         activation: Callable = jax.nn.relu,
         kernel_size: int | None = None,
+        use_bias: bool = True,
         dropout_rate: float = 0.0,
         kernel_init: Callable = nnx.initializers.xavier_uniform(),
         project_init: Callable | None = None,
@@ -62,7 +64,7 @@ class FeedForward(nnx.Module):
         param_dtype=jnp.float32,
         rngs: nnx.Rngs,
     ):
-        made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        made = {"use_bias": use_bias, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
 
         def layer(inputs, outputs, init):
             if kernel_size is None:

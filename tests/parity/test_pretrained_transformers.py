@@ -14,9 +14,11 @@ import pytest
 from jdl.models.pretrained import export, load_variables
 from jdl.models.pretrained.maps.bert import BERT_HF, DISTILBERT_HF, ROBERTA_HF
 from jdl.models.pretrained.maps.gpt import GPT2_HF, GPT_HF
+from jdl.models.pretrained.maps.t5 import T5_HF
 from jdl.models.transformers import bert_heads
 from jdl.models.transformers.bert import bert
 from jdl.models.transformers.gpt2 import gpt2
+from jdl.models.transformers.t5 import t5
 
 pytestmark = pytest.mark.parity
 # JAX's attention takes its softmax in single precision: rounding is 1e-8.
@@ -199,6 +201,30 @@ def test_gpt(oracle, tmp_path, name, kind):
     check = partial(check, mask=np.ones_like(MASK))
     assert check(make) < TOLERANCE
     assert check(make, key_map=exchanged(key_map, "attention_norm", "mlp_norm")) > SEEN
+
+
+def test_t5(oracle, tmp_path):
+    config = {"vocab_size": 17, "d_model": 12, "d_kv": 5, "d_ff": 20, "num_layers": 2}
+    config |= {"num_heads": 3, "relative_attention_num_buckets": 8}
+    config |= {"relative_attention_max_distance": 6, "decoder_start_token_id": 0}
+    network = saved(oracle, tmp_path, "T5", "T5ForConditionalGeneration", **config)
+    source, target = np.where(MASK, TOKENS, 0), TOKENS[:, ::-1].copy()
+    inputs = {"input_ids": source, "attention_mask": MASK.astype(int), "decoder_input_ids": target}
+    expected = [theirs_of(oracle, network, **inputs).logits]
+    make = partial(t5, 17, 12, 2, 3, head_dim=5, feed_forward_dim=20, num_buckets=8)
+    make = partial(make, longest_distance=6)
+    check = partial(
+        error,
+        folder=tmp_path,
+        key_map=T5_HF,
+        inputs=(source, target),
+        expected=expected,
+        mask=np.ones_like(MASK),
+    )
+    assert check(make) < 10 * TOLERANCE  # their norms are in single precision too
+    for wrong in ({"epsilon": 1e-4}, {"longest_distance": 12}, {"pad_token": 3}):
+        assert check(partial(make, **wrong)) > SEEN, wrong
+    assert check(make, key_map=exchanged(T5_HF, "attention_norm", "feed_forward_norm")) > SEEN
 
 
 def test_what_is_exported_is_read_by_transformers(oracle, tmp_path):

@@ -62,11 +62,13 @@ from jdl.models.pretrained.maps import (
 )
 from jdl.models.pretrained.maps.captioner import CAPTIONER_HF
 from jdl.models.pretrained.maps.clip import CLIP_HF
+from jdl.models.pretrained.maps.t5 import T5_HF
 from jdl.models.pretrained.maps.xception import XCEPTION_KERAS, XCEPTION_TIMM
 from jdl.models.pretrained.preprocessing import Preprocessing, cropped
 from jdl.models.transformers.bert import SIZES as BERTS
 from jdl.models.transformers.gpt2 import SIZES as GPTS
 from jdl.models.transformers.hybrid_vit import HYBRID_VITS
+from jdl.models.transformers.t5 import SIZES as T5S
 from jdl.models.transformers.vit import VITS, ViTConfig
 from jdl.nn.residual import BATCH_NORM
 
@@ -343,25 +345,23 @@ WORD_PIECES, BYTE_PAIRS = ("vocab.txt",), ("vocab.json", "merges.txt")
 
 
 def _texts():
-    rows = (
-        ("google-bert", "bert-base-uncased", bert.BERT_HF, WORD_PIECES),
-        ("google-bert", "bert-large-uncased", bert.BERT_HF, WORD_PIECES),
-        ("google-bert", "bert-base-cased", bert.BERT_HF, WORD_PIECES),
-        ("google-bert", "bert-large-cased", bert.BERT_HF, WORD_PIECES),
-        ("FacebookAI", "roberta-base", bert.ROBERTA_HF, BYTE_PAIRS),
-        ("FacebookAI", "roberta-large", bert.ROBERTA_HF, BYTE_PAIRS),
-        ("distilbert", "distilbert-base-uncased", bert.DISTILBERT_HF, WORD_PIECES),
-        ("openai-community", "gpt2", gpt.GPT2_HF, BYTE_PAIRS),
-        ("openai-community", "gpt2-medium", gpt.GPT2_HF, BYTE_PAIRS),
-        ("openai-community", "gpt2-large", gpt.GPT2_HF, BYTE_PAIRS),
-        ("openai-community", "gpt2-xl", gpt.GPT2_HF, BYTE_PAIRS),
-        ("distilbert", "distilgpt2", gpt.GPT2_HF, BYTE_PAIRS),
+    berts = tuple(
+        f"bert-{size}-{case}" for size in ("base", "large") for case in ("uncased", "cased")
     )
-    makers = {**BERTS, **GPTS}
-    for owner, name, key_map, tokenizer in rows:
-        yield f"{owner}/{name}", Checkpoint(makers[name], key_map, None, tokenizer=tokenizer)
-    first = Checkpoint(GPTS["gpt"], gpt.GPT_HF, None, tokenizer=BYTE_PAIRS)
-    yield "openai-community/openai-gpt", first
+    gpts = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+    sentences = ("spiece.model",)
+    makers = {**BERTS, **GPTS, **T5S}
+    for owner, names, key_map, tokenizer in (
+        ("google-bert", berts, bert.BERT_HF, WORD_PIECES),
+        ("FacebookAI", ("roberta-base", "roberta-large"), bert.ROBERTA_HF, BYTE_PAIRS),
+        ("distilbert", ("distilbert-base-uncased",), bert.DISTILBERT_HF, WORD_PIECES),
+        ("distilbert", ("distilgpt2",), gpt.GPT2_HF, BYTE_PAIRS),
+        ("openai-community", gpts, gpt.GPT2_HF, BYTE_PAIRS),
+        ("openai-community", ("openai-gpt",), gpt.GPT_HF, BYTE_PAIRS),
+        ("google-t5", ("t5-small", "t5-base", "t5-large"), T5_HF, sentences),
+    ):
+        for name in names:
+            yield f"{owner}/{name}", Checkpoint(makers[name], key_map, None, tokenizer=tokenizer)
 
 
 def _multimodal():

@@ -121,7 +121,7 @@ def gpt2(
 # lower than those of the released models, which are these: 124,439,808, 354,823,168, 774,030,080
 # and 1,557,611,200. DistilGPT-2, with half the blocks, has 81,912,576.
 SIZES = {
-    "gpt": functools.partial(gpt2, 40478, 512, norm_placement="post"),
+    "openai-gpt": functools.partial(gpt2, 40478, 512, norm_placement="post"),
     "distilgpt2": functools.partial(gpt2, num_layers=6),
     "gpt2": gpt2,
     "gpt2-medium": functools.partial(gpt2, hidden_dim=1024, num_layers=24, num_heads=16),

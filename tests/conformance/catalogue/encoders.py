@@ -4,6 +4,7 @@ import numpy as np
 
 from jdl.models.transformers.bert import bert
 from jdl.models.transformers.bert_heads import pretraining
+from jdl.models.transformers.t5 import t5
 from tests.conformance.case import ModelCase
 
 _random = np.random.default_rng(0)
@@ -13,5 +14,9 @@ SEGMENTS = np.array([[0, 0, 1, 1], [0, 1, 1, 1]], np.int32)
 MODELS = {
     "jdl.models.transformers.bert.bert": ModelCase(
         partial(bert, 7, 4, 8, 1, 2, feed_forward_dim=6, head=pretraining()), (TOKENS, SEGMENTS)
+    ),
+    "jdl.models.transformers.t5.t5": ModelCase(
+        partial(t5, 7, 4, 1, 2, head_dim=2, feed_forward_dim=3, num_buckets=4, longest_distance=4),
+        (np.maximum(TOKENS, 1), TOKENS),
     ),
 }

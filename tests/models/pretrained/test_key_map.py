@@ -47,6 +47,7 @@ from jdl.models.transformers import bert_heads
 from jdl.models.transformers.bert import bert
 from jdl.models.transformers.gpt2 import gpt2
 from jdl.models.transformers.hybrid_vit import hybrid_vit
+from jdl.models.transformers.t5 import t5
 from jdl.models.transformers.vit import ViTConfig, vit
 from jdl.nn.residual import BATCH_NORM
 
@@ -111,6 +112,7 @@ SMALL = {
     **{"BERT_HF": BERT, "ROBERTA_HF": partial(BERT, num_segments=1, pad_token=1)},
     "DISTILBERT_HF": partial(BERT, num_segments=0, pooler=False),
     **{"GPT2_HF": GPT, "GPT_HF": partial(GPT, norm_placement="post")},
+    "T5_HF": partial(t5, 5, 4, 2, 2, head_dim=3),
 }
 
 

@@ -1,6 +1,7 @@
 """Loading by name and by file, fresh heads, the way back, and what is said where it cannot be."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jdl.models import pretrained
 from jdl.models.convnets.resnet import resnet
 from jdl.models.pretrained import PRETRAINED, Checkpoint, Preprocessing, load, load_variables
 from jdl.models.pretrained.maps.resnet import RESNET_HF, RESNET_KERAS, RESNET_TORCH
+from jdl.models.transformers.bert import bert
 
 pytest.importorskip("safetensors")
 
@@ -60,6 +62,28 @@ def test_another_number_of_classes_wants_the_key_of_a_fresh_head(known, variable
     body = {k: v for k, v in variables.params.items() if k != "head"}
     assert same({k: found.variables.params[k] for k in body}, body)
     assert same(found.variables.buffers, variables.buffers)
+
+
+def test_text_models_have_the_files_of_their_tokenizer_and_no_images(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    name = "google-bert/bert-base-uncased"
+    make = partial(bert, 5, 4, 6, 1, 2)
+    monkeypatch.setitem(PRETRAINED, name, PRETRAINED[name]._replace(make=make))
+    arrays = jax.tree.map(
+        lambda x: np.ones(x.shape, np.float32), jax.eval_shape(make().init, jax.random.key(0))
+    )
+    pretrained.export(arrays, PRETRAINED[name].key_map, tmp_path / "model.safetensors")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n")
+    wanted = []
+
+    def downloaded(name, allow_patterns):
+        wanted.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", downloaded)
+    found = load(name)
+    assert "vocab.txt" in wanted and found.tokenizer == (tmp_path / "vocab.txt",)
+    assert found.preprocessing is None and same(found.variables, arrays)
 
 
 def test_a_network_without_a_head_leaves_the_files_head_unread(known, variables, tmp_path):

@@ -45,7 +45,7 @@ def logits_of(model):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("gpt", 116_534_784),
+        ("openai-gpt", 116_534_784),
         ("gpt2", 124_439_808),
         ("distilgpt2", 81_912_576),
         ("gpt2-medium", 354_823_168),
