@@ -18,7 +18,7 @@ from jdl.models.pretrained.maps.vit import (
     VIT_TORCHVISION,
 )
 from jdl.models.transformers.hybrid_vit import hybrid_vit
-from jdl.models.transformers.vit import vit
+from jdl.models.transformers.vit import at_resolution, vit
 from tests.parity.test_pretrained_convnets import CLASSES, error, hf, save
 
 pytestmark = pytest.mark.parity
@@ -282,3 +282,15 @@ def test_the_resnet_before_a_hybrid_under_the_names_of_timm(torch, images, tmp_p
         return model._replace(apply=mean_read)
 
     check(make, tmp_path, HYBRID_VIT_TIMM, images, expected, [{"groups": 1}, {"eps": 1e-4}])
+
+
+@pytest.mark.parametrize("grid", [(6, 9), (2, 2)])
+def test_positions_are_interpolated_as_timm_does(torch, grid):
+    """timm's resample_abs_pos_embed: bicubic with antialias, the class token kept."""
+    positions = np.random.default_rng(1).normal(size=[1 + 4 * 4, 5]).astype(np.float32)
+    image = torch.tensor(positions[1:].reshape(1, 4, 4, 5).transpose(0, 3, 1, 2))
+    resized = torch.nn.functional.interpolate(image, grid, mode="bicubic", antialias=True)
+    expected = resized.numpy()[0].transpose(1, 2, 0).reshape(-1, 5)
+    found = at_resolution({"positions": positions}, grid)["positions"]
+    np.testing.assert_allclose(found[1:], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[0], positions[0])

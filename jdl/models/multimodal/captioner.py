@@ -155,11 +155,16 @@ class Captioner(nnx.Module):
         )
 
     def decode(self, carry: CaptionCarry, tokens: jax.Array) -> tuple[jax.Array, CaptionCarry]:
-        """The token that was written, [B] -> logits [B, V] of the next one, and the carry."""
+        """The token that was written, [B] -> logits [B, V] of the next one, and the carry.
+
+        A token that finds no place has logits of nan.
+        """
         x = self.tokens(tokens[:, None]) + self.positions(carry.position[:, None])
         caches = []
         for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
             x, cache = block.step(x, cache, carry.position, memory)
             caches.append(cache)
+        finds_place = carry.position < caches[0].keys.shape[1]
+        x = jnp.where(finds_place[:, None, None], x, jnp.nan)
         carry = carry._replace(position=carry.position + 1, caches=tuple(caches))
         return self.tokens.attend(self.norm(x))[:, 0], carry

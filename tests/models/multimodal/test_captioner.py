@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jdl.decoding import bound, generate
 from jdl.models.multimodal.captioner import captioner
 from jdl.models.transformers.encoder_decoder import translation
 from jdl.models.transformers.vit import ViTConfig
@@ -47,14 +48,16 @@ def test_token_by_token_it_says_what_it_says_at_once(small):
     model, variables = small
 
     def both(variables):
-        carry, _ = model.apply(variables, IMAGES, 5, method="start")
+        carry, _ = model.apply(variables, IMAGES, 4, method="start")
         written = []
         for tokens in TOKENS.T:
             (logits, carry), _ = model.apply(variables, carry, tokens, method="decode")
             written.append(logits)
-        return jnp.stack(written, 1), model.apply(variables, IMAGES, TOKENS)[0], carry
+        (beyond, _), _ = model.apply(variables, carry, TOKENS[:, 0], method="decode")
+        return jnp.stack(written, 1), model.apply(variables, IMAGES, TOKENS)[0], carry, beyond
 
-    written, logits, carry = quick(both, variables)
+    written, logits, carry, beyond = quick(both, variables)
+    assert np.isnan(beyond).all()  # there is no place left
     np.testing.assert_allclose(written, logits, rtol=1e-4, atol=1e-4)
     assert carry.position.tolist() == [4, 4]
     assert {x.shape[0] for x in jax.tree.leaves(carry)} == {2}  # a beam can be reordered
@@ -75,6 +78,16 @@ def test_a_caption_is_taught_behind_a_start_token(small):
 
     loss, expected = quick(both, variables)
     assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_captions_are_written_by_the_decoders_of_the_library(small):
+    model, variables = small
+
+    def written(variables, images):
+        carry, _ = model.apply(variables, images, 6, method="start")
+        return generate(bound(model, variables), carry, jnp.ones([2, 1], int), length=4).tokens
+
+    assert jax.eval_shape(written, variables, IMAGES).shape == (2, 4)
 
 
 def test_bfloat16_goes_through():
