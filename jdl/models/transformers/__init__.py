@@ -8,4 +8,10 @@ from jdl.models.transformers.encoder_decoder import shifted_right as shifted_rig
 from jdl.models.transformers.encoder_decoder import translation as translation
 from jdl.models.transformers.gpt2 import gpt2 as gpt2
 from jdl.models.transformers.gpt2 import next_token as next_token
+from jdl.models.transformers.hybrid_vit import HYBRID_VITS as HYBRID_VITS
+from jdl.models.transformers.hybrid_vit import hybrid_vit as hybrid_vit
 from jdl.models.transformers.language_model import language_model as language_model
+from jdl.models.transformers.time_series import time_series_transformer as time_series_transformer
+from jdl.models.transformers.vit import VITS as VITS
+from jdl.models.transformers.vit import at_resolution as at_resolution
+from jdl.models.transformers.vit import vit as vit
