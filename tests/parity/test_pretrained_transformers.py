@@ -15,10 +15,12 @@ from jdl.models.pretrained import export, load_variables
 from jdl.models.pretrained.maps.bert import BERT_HF, DISTILBERT_HF, ROBERTA_HF
 from jdl.models.pretrained.maps.gpt import GPT2_HF, GPT_HF
 from jdl.models.pretrained.maps.t5 import T5_HF
+from jdl.models.pretrained.maps.xlnet import XLNET_HF
 from jdl.models.transformers import bert_heads
 from jdl.models.transformers.bert import bert
 from jdl.models.transformers.gpt2 import gpt2
 from jdl.models.transformers.t5 import t5
+from jdl.models.transformers.xlnet import xlnet
 
 pytestmark = pytest.mark.parity
 # JAX's attention takes its softmax in single precision: rounding is 1e-8.
@@ -59,12 +61,12 @@ def theirs_of(oracle, network, **inputs):
         return network(**{name: torch.tensor(x) for name, x in inputs.items()})
 
 
-def error(make, folder, key_map, inputs, expected, mask=MASK):
+def error(make, folder, key_map, inputs, expected, mask=MASK, **options):
     """The largest difference, relative to the largest output."""
     with jax.enable_x64(True):
         model = make(param_dtype=jnp.float64)
         variables = load_variables(model, folder, key_map)
-        found = jax.tree.leaves(model.apply(variables, *inputs)[0])
+        found = jax.tree.leaves(model.apply(variables, *inputs, **options)[0])
     assert len(found) == len(expected)
     worst = 0.0
     for ours, theirs in zip(found, expected, strict=True):
@@ -225,6 +227,35 @@ def test_t5(oracle, tmp_path):
     for wrong in ({"epsilon": 1e-4}, {"longest_distance": 12}, {"pad_token": 3}):
         assert check(partial(make, **wrong)) > SEEN, wrong
     assert check(make, key_map=exchanged(T5_HF, "attention_norm", "feed_forward_norm")) > SEEN
+
+
+def test_xlnet(oracle, tmp_path):
+    config = {"vocab_size": 17, "d_model": 12, "n_layer": 2, "n_head": 3, "d_inner": 20}
+    network = saved(oracle, tmp_path, "XLNet", "XLNetLMHeadModel", **config)
+    torch, waves = oracle("torch"), network.transformer.relative_positional_encoding
+    network.transformer.relative_positional_encoding = lambda *args, **options: waves(
+        *args, **options
+    ).double()  # which they have in single precision alone
+    order = np.array([[3, 1, 0, 6, 2, 5, 4], [2, 0, 4, 1, 3, 5, 6]])
+    hidden = torch.tensor(order[:, None, :] >= order[:, :, None]).double()
+    given = {"input_ids": TOKENS, "token_type_ids": SEGMENTS}
+    padding = torch.tensor(MASK).double()
+    every = torch.eye(7).double().repeat(2, 1, 1)
+    inputs = {name: torch.tensor(x) for name, x in given.items()} | {"attention_mask": padding}
+    with torch.no_grad():
+        found = network(**inputs, perm_mask=hidden, target_mapping=every, use_mems=False).logits
+        sequence = network.transformer(**inputs, use_mems=False).last_hidden_state
+    make = partial(xlnet, 17, 12, 2, 3, feed_forward_dim=20)
+    check = partial(error, folder=tmp_path, key_map=XLNET_HF)
+    inputs = (TOKENS, SEGMENTS, MASK)
+    whole = partial(check, inputs=inputs, expected=[sequence])
+    assert whole(make) < 10 * TOLERANCE
+    assert whole(partial(make, epsilon=1e-5)) > SEEN
+    permuted = (TOKENS, order, SEGMENTS, MASK)
+    told = MASK & (order > 0)  # the first of an order sees nothing here, and all there
+    assert check(make, inputs=permuted, expected=[found], mask=told, method="permuted") < 1e-6
+    other = (TOKENS, order[:, ::-1], SEGMENTS, MASK)
+    assert check(make, inputs=other, expected=[found], mask=told, method="permuted") > SEEN
 
 
 def test_what_is_exported_is_read_by_transformers(oracle, tmp_path):

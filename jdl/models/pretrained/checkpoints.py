@@ -64,12 +64,14 @@ from jdl.models.pretrained.maps.captioner import CAPTIONER_HF
 from jdl.models.pretrained.maps.clip import CLIP_HF
 from jdl.models.pretrained.maps.t5 import T5_HF
 from jdl.models.pretrained.maps.xception import XCEPTION_KERAS, XCEPTION_TIMM
+from jdl.models.pretrained.maps.xlnet import XLNET_HF
 from jdl.models.pretrained.preprocessing import Preprocessing, cropped
 from jdl.models.transformers.bert import SIZES as BERTS
 from jdl.models.transformers.gpt2 import SIZES as GPTS
 from jdl.models.transformers.hybrid_vit import HYBRID_VITS
 from jdl.models.transformers.t5 import SIZES as T5S
 from jdl.models.transformers.vit import VITS, ViTConfig
+from jdl.models.transformers.xlnet import SIZES as XLNETS
 from jdl.nn.residual import BATCH_NORM
 
 INCEPTION = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -350,7 +352,7 @@ def _texts():
     )
     gpts = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
     sentences = ("spiece.model",)
-    makers = {**BERTS, **GPTS, **T5S}
+    makers = {**BERTS, **GPTS, **T5S, **XLNETS}
     for owner, names, key_map, tokenizer in (
         ("google-bert", berts, bert.BERT_HF, WORD_PIECES),
         ("FacebookAI", ("roberta-base", "roberta-large"), bert.ROBERTA_HF, BYTE_PAIRS),
@@ -358,7 +360,8 @@ def _texts():
         ("distilbert", ("distilgpt2",), gpt.GPT2_HF, BYTE_PAIRS),
         ("openai-community", gpts, gpt.GPT2_HF, BYTE_PAIRS),
         ("openai-community", ("openai-gpt",), gpt.GPT_HF, BYTE_PAIRS),
-        ("google-t5", ("t5-small", "t5-base", "t5-large"), T5_HF, sentences),
+        ("xlnet", tuple(XLNETS), XLNET_HF, sentences),
+        ("google-t5", tuple(T5S), T5_HF, sentences),
     ):
         for name in names:
             yield f"{owner}/{name}", Checkpoint(makers[name], key_map, None, tokenizer=tokenizer)

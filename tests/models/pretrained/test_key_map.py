@@ -49,6 +49,7 @@ from jdl.models.transformers.gpt2 import gpt2
 from jdl.models.transformers.hybrid_vit import hybrid_vit
 from jdl.models.transformers.t5 import t5
 from jdl.models.transformers.vit import ViTConfig, vit
+from jdl.models.transformers.xlnet import xlnet
 from jdl.nn.residual import BATCH_NORM
 
 LIBRARIES = ("TIMM", "TORCHVISION", "HF", "KERAS")
@@ -112,7 +113,7 @@ SMALL = {
     **{"BERT_HF": BERT, "ROBERTA_HF": partial(BERT, num_segments=1, pad_token=1)},
     "DISTILBERT_HF": partial(BERT, num_segments=0, pooler=False),
     **{"GPT2_HF": GPT, "GPT_HF": partial(GPT, norm_placement="post")},
-    "T5_HF": partial(t5, 5, 4, 2, 2, head_dim=3),
+    **{"T5_HF": partial(t5, 5, 4, 2, 2, head_dim=3), "XLNET_HF": partial(xlnet, 5, 4, 2, 2)},
 }
 
 
