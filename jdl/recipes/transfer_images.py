@@ -15,8 +15,9 @@ accuracy of an epoch has not risen for ten. 004's words "freezes the top layers"
 Result: 004 prints 85.4 % with ImageNet's weights on CIFAR-10, and 73 % from scratch; neither the
 weights nor the data can be had here, and `--data cifar10 --weights keras/efficientnet_b0` has not
 been run. Of the 130 bundled tiles 91.5 and 96.2 % are told right with a base that has learnt
-nothing, seeds 0 and 1, and 98.5 % from scratch, by 30 epochs with seed 0: random maps of colours are enough for a temple and a
-flower, and less than learnt ones. Cost: 25 s of processor time, and four minutes more from scratch.
+nothing, seeds 0 and 1, and 98.5 % from scratch in 30 epochs, seed 0: random maps of colours are
+enough for a temple and a flower, and less than learnt ones. Cost: 25 s of processor time, and four
+minutes more from scratch.
 """
 
 from collections.abc import Sequence

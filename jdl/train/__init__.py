@@ -58,6 +58,8 @@ from jdl.train.line_search import line_searched as line_searched
 from jdl.train.line_search import polak_ribiere as polak_ribiere
 from jdl.train.line_search import scale_by_fletcher_reeves as scale_by_fletcher_reeves
 from jdl.train.line_search import scale_by_polak_ribiere as scale_by_polak_ribiere
+from jdl.train.lora import lora as lora
+from jdl.train.lora import merged as merged
 from jdl.train.lsuv import UnitVariance as UnitVariance
 from jdl.train.lsuv import lsuv as lsuv
 from jdl.train.lsuv import unit_variance as unit_variance
