@@ -23,6 +23,7 @@ import jdl.decoding  # noqa: E402, F401
 import jdl.explain  # noqa: E402, F401
 import jdl.metrics  # noqa: E402, F401
 import jdl.models.convnets  # noqa: E402, F401
+import jdl.models.recurrent  # noqa: E402, F401
 import jdl.models.transformers  # noqa: E402, F401
 import jdl.nn  # noqa: E402, F401
 import jdl.rl  # noqa: E402, F401

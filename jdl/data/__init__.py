@@ -58,6 +58,15 @@ from jdl.data.photographs import photograph_tiles as photograph_tiles
 from jdl.data.rand_augment import OPERATIONS as OPERATIONS
 from jdl.data.rand_augment import operated as operated
 from jdl.data.rand_augment import random_operations as random_operations
+from jdl.data.series import Scaler as Scaler
+from jdl.data.series import Windows as Windows
+from jdl.data.series import min_max_scaler as min_max_scaler
+from jdl.data.series import recursive_forecast as recursive_forecast
+from jdl.data.series import scaled as scaled
+from jdl.data.series import sliding_windows as sliding_windows
+from jdl.data.series import split_windows as split_windows
+from jdl.data.series import standard_scaler as standard_scaler
+from jdl.data.series import unscaled as unscaled
 from jdl.data.sharpness import blurred as blurred
 from jdl.data.sharpness import random_blur as random_blur
 from jdl.data.sharpness import sharpened as sharpened
