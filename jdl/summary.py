@@ -98,7 +98,9 @@ def summary(
         def forward(variables, *inputs):
             return model.apply(variables, *inputs, key=key, train=train, **options)
 
-        lowered = jax.jit(forward).lower(variables, *map(_abstract, inputs))
+        traced = jax.jit(forward).trace(variables, *map(_abstract, inputs))
+        # Not as a CPU runs it, where a product may have more terms that are zero.
+        lowered = traced.lower(lowering_platforms=("tpu",))
         flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
     params, buffers = _rows(variables.params), _rows(variables.buffers)
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(variables.params))

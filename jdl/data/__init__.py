@@ -54,7 +54,7 @@ from jdl.data.mixing import random_erasing as random_erasing
 from jdl.data.mnist import load_fashion_mnist as load_fashion_mnist
 from jdl.data.mnist import load_mnist as load_mnist
 from jdl.data.mnist import read_idx as read_idx
-from jdl.data.photographs import photograph_tiles as photograph_tiles
+from jdl.data.photograph_tiles import photograph_tiles as photograph_tiles
 from jdl.data.rand_augment import OPERATIONS as OPERATIONS
 from jdl.data.rand_augment import operated as operated
 from jdl.data.rand_augment import random_operations as random_operations

@@ -8,7 +8,7 @@ import jax
 from jdl.data.bundled import LabelledImages, digits
 from jdl.data.cifar import load_cifar10, load_cifar100
 from jdl.data.mnist import load_fashion_mnist, load_mnist
-from jdl.data.photographs import photograph_tiles
+from jdl.data.photograph_tiles import photograph_tiles
 from jdl.data.splits import Split, train_test_split
 
 FILES = {

@@ -139,7 +139,10 @@ def _walk(program, arguments, leaves, meet):
         inputs, found = _look_up(equation.invars, values, origins)
         used = [leaf for leaf in found if leaf is not None]
         inner = [equation.params[key] for key in INNER if key in equation.params]
-        if inner and name not in LOOPS:
+        if equation.params.get("branches_platforms"):  # the last form is for every platform
+            plain = equation.params["branches"][-1]
+            outputs, of = _walk(plain, inputs[1:], found[1:], meet)
+        elif inner and name not in LOOPS:
             outputs, of = _walk(inner[0], inputs, found, meet)
         else:
             outputs, of = _bind(equation, inputs), [None] * len(equation.outvars)

@@ -8,7 +8,7 @@ import pytest
 from jdl.data.bundled import digits, photographs
 from jdl.data.image_sets import IMAGE_SETS, image_set
 from jdl.data.mnist import NAMES
-from jdl.data.photographs import photograph_tiles
+from jdl.data.photograph_tiles import photograph_tiles
 from tests.data.test_mnist import IMAGES, LABELS, idx
 
 

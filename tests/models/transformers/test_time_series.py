@@ -99,7 +99,7 @@ def test_without_positions_a_mean_over_time_knows_no_order():
         )
         return np.abs(found - other).max()
 
-    assert gap("none") < 1e-5 < 1e-2 < gap("sinusoidal")
+    assert gap("none") < 1e-5 < 1e-3 < gap("sinusoidal")
 
 
 @pytest.mark.parametrize("make", [SMALL, POOLED])
