@@ -17,7 +17,7 @@ test: $(VENV)/dev.installed  ## the fast suite
 	$(PYTEST) -m "not slow and not parity"
 
 parity: $(VENV)/parity.installed  ## the comparisons with other libraries
-	$(PYTEST) -m parity
+	$(PYTEST) -m "parity and not slow"
 
 test-all: $(VENV)/parity.installed  ## everything
 	$(PYTEST)

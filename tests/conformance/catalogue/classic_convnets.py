@@ -51,6 +51,7 @@ MODELS = {
             auxiliary_features=(8, 8),
         ),
         (_images(32),),
+        slow=True,
     ),
     # The stem and the reductions alone, without the norms, whose gradients compile slowly.
     "jdl.models.convnets.inception_v3.inception_v3": ModelCase(

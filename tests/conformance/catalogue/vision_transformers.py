@@ -38,6 +38,7 @@ MODELS = {
             num_classes=2,
         ),
         (IMAGES,),
+        slow=True,
     ),
     "jdl.models.multimodal.two_towers.two_towers": ModelCase(
         lambda: two_towers(mlp([3, 2]), mlp([4, 2])),
