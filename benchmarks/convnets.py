@@ -13,6 +13,11 @@ The twins by hand start from the same params and see the same batch; the losses 
 must agree. `torch`, `torch channels last` and `torch compile` are the best that PyTorch can do
 here. A ratio is a time over that of the library's step, so that 1.1 says that the other is slower.
 
+Measured on two cores with nothing else running, jax 0.10.2, torch 2.13, float32: lenet 7.3 ms, by
+hand 2.03 times that, PyTorch 0.75; resnet18 664 ms, by hand 1.33, PyTorch compiled, channels last,
+0.63 (0.47 of the step by hand: half of that gap is closed, by convolving in parts of the batch);
+dcgan 4.75 times faster than with Flax's layers; compile 7.2 s, after 2.6 s of tracing.
+
 Wanted: jdl at most 1.03 of the hand-written step; LeNet no slower than the best PyTorch; dcgan 2.5
 times faster than with Flax's layers on the CPU; compile under 30 s. Needs the extra `parity`.
 """

@@ -1,7 +1,8 @@
 """The form of a convolution that is fast on the CPU, behind the signature of JAX's own.
 
-    few channels   strips of K rows [B, H', K * W * C] times a banded matrix [K * W * C, W' * D]
-                   whose entry (a, w, c; q, d) is kernel[a, w - q, c, d]: one product of matrices
+    few channels   strips of K rows and V columns [B, H', n, K * V * C] times a banded matrix
+                   [K * V * C, W' / n * D] whose entry (a, v, c; q, d) is kernel[a, v - q, c, d]:
+                   one product of matrices; n parts of the width, each as wide as the kernel or more
     pointwise      a 1x1 kernel of stride s: x[:, ::s, ::s] times a matrix
     many places    part of the batch after part, of about 4096 places each
 
@@ -29,7 +30,7 @@ from flax import nnx
 from jdl.nn.convolution import layout
 
 FEW_CHANNELS = 16  # in and out
-WIDEST = 8  # columns a tap: the banded product has W / L times the multiplications
+WIDEST = 8  # columns a tap; of a width without divisors the band has W / L times the products
 PLACES, MOST_PARTS = 4096, 8  # measured: more places a part are slower, more parts compile longer
 
 
@@ -122,10 +123,18 @@ def _banded(x, kernel, pads):
     rows, columns, channels, maps = kernel.shape
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
-    x = x.reshape(*x.shape[:2], -1)
-    strips = jnp.concatenate([x[:, row : row + height] for row in range(rows)], -1)
-    tap, column, place = np.ogrid[:columns, : x.shape[2] // channels, :width]
+    parts = max(
+        n for n in range(1, width + 1) if width % n == 0 and (n == 1 or width >= n * columns)
+    )
+    made = width // parts
+    seen = made + columns - 1
+    strips = [
+        x[:, row : row + height, first : first + seen].reshape(len(x), height, -1)
+        for first in range(0, width, made)
+        for row in range(rows)
+    ]
+    strips = jnp.concatenate(strips, -1).reshape(len(x), height, parts, -1)
+    tap, column, place = np.ogrid[:columns, :seen, :made]
     meets = jnp.asarray(column == place + tap, kernel.dtype)
-    band = jnp.einsum("lwq,klcd->kwcqd", meets, kernel)
-    y = strips @ band.reshape(1, -1, width * maps)
-    return y.reshape(*y.shape[:2], width, maps)
+    band = jnp.einsum("lwq,klcd->kwcqd", meets, kernel).reshape(-1, made * maps)
+    return (strips.reshape(-1, strips.shape[-1]) @ band).reshape(len(x), height, width, maps)
