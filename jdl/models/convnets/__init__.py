@@ -41,6 +41,7 @@ from jdl.models.convnets.faster_rcnn import fasterrcnn_resnet50_fpn as fasterrcn
 from jdl.models.convnets.fcn import fcn as fcn
 from jdl.models.convnets.fractalnet import FRACTALNETS as FRACTALNETS
 from jdl.models.convnets.fractalnet import fractalnet as fractalnet
+from jdl.models.convnets.frames import each_frame as each_frame
 from jdl.models.convnets.googlenet import GOOGLENETS as GOOGLENETS
 from jdl.models.convnets.googlenet import googlenet as googlenet
 from jdl.models.convnets.googlenet import inception_v1 as inception_v1
