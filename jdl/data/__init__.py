@@ -49,6 +49,7 @@ from jdl.data.image_sets import image_set as image_set
 from jdl.data.letters import letters as letters
 from jdl.data.mixing import cutmix as cutmix
 from jdl.data.mixing import cutout as cutout
+from jdl.data.mixing import extrapolated as extrapolated
 from jdl.data.mixing import mixup as mixup
 from jdl.data.mixing import random_erasing as random_erasing
 from jdl.data.mnist import load_fashion_mnist as load_fashion_mnist

@@ -58,6 +58,47 @@ def mixup(
     return mixed(inputs), mixed(targets)
 
 
+def extrapolated(
+    features: jax.Array, labels: jax.Array, key: Key, *, amount: float = 0.5
+) -> jax.Array:
+    """New examples in a space of features, away from others of the same class.
+
+        x' = x + amount (x - y),   y a random example of the class of x in the batch
+
+    In the space of an encoder, or of the samples of a generator, the way from one example to
+    another is one of meaning. An example alone in its class stays. amount < 0 goes towards y.
+
+    Source: DeVries, Taylor 2017, Dataset Augmentation in Feature Space, whose amount is 0.5; 001. New
+    examples of a GAN are `jdl.models.gans.gan.generate`.
+
+    Args:
+        features: [B, D], floats.
+        labels: [B], integers.
+        key: of the partners.
+        amount: how far, as a fraction of the distance.
+
+    Returns:
+        [B, D], of the same labels.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Example:
+        >>> features = jnp.array([[0.0], [1.0]])
+        >>> extrapolated(features, jnp.array([0, 1]), jax.random.key(0)).ravel().tolist()
+        [0.0, 1.0]
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise ValueError(
+            f"features are [B, D] and labels [B]; got {list(features.shape)}, {list(labels.shape)}"
+        )
+    alike = labels[:, None] == labels[None]
+    others = alike & ~jnp.eye(len(labels), dtype=bool)
+    partner = jax.random.categorical(key, jnp.where(others, 0.0, -jnp.inf), axis=1)
+    partner = jnp.where(others.any(1), partner, jnp.arange(len(labels)))
+    return features + amount * (features - features[partner])
+
+
 def cutmix(
     images: jax.Array, targets: jax.Array, key: Key, *, alpha: float = 1.0
 ) -> tuple[jax.Array, jax.Array]:

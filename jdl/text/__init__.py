@@ -1,5 +1,10 @@
 """Texts: tokens, vocabularies, sub-words, windows and counts. All of it runs on the host."""
 
+from jdl.text.augmentation import back_translated as back_translated
+from jdl.text.augmentation import with_deletions as with_deletions
+from jdl.text.augmentation import with_insertions as with_insertions
+from jdl.text.augmentation import with_swaps as with_swaps
+from jdl.text.augmentation import with_synonyms as with_synonyms
 from jdl.text.bag_of_words import bag_of_words as bag_of_words
 from jdl.text.bag_of_words import ngram_counts as ngram_counts
 from jdl.text.bag_of_words import ngrams as ngrams

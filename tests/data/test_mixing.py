@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.data.mixing import cutmix, cutout, mixup, random_erasing
+from jdl.data.mixing import cutmix, cutout, extrapolated, mixup, random_erasing
 from tests.conformance.case import quick
 
 NUMBER = 2000
@@ -106,3 +106,13 @@ def test_mixup_takes_tables_and_sounds(key):
         found, soft = jax.eval_shape(mixup, inputs, targets, key)
         assert found.shape == tuple(shape) and found.dtype == jnp.bfloat16
         assert soft.dtype == jnp.float32
+
+
+def test_extrapolated_features_lie_on_the_line_from_another_of_their_class():
+    features = np.array([[0.0, 0], [1, 2], [4, 4], [9, 9], [5, 5]], np.float32)
+    labels = jnp.array([0, 0, 1, 2, 1])
+    found = quick(lambda x: extrapolated(x, labels, jax.random.key(0), amount=0.5))(features)
+    expected = [[-0.5, -1], [1.5, 3], [3.5, 3.5], [9, 9], [5.5, 5.5]]  # the fourth is alone
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"labels \[B\]; got \[5, 2\], \[4\]"):
+        extrapolated(jnp.asarray(features), labels[:4], jax.random.key(0))
