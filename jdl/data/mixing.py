@@ -68,8 +68,8 @@ def extrapolated(
     In the space of an encoder, or of the samples of a generator, the way from one example to
     another is one of meaning. An example alone in its class stays. amount < 0 goes towards y.
 
-    Source: DeVries, Taylor 2017, Dataset Augmentation in Feature Space, whose amount is 0.5; 001. New
-    examples of a GAN are `jdl.models.gans.gan.generate`.
+    Source: DeVries, Taylor 2017, Dataset Augmentation in Feature Space, whose amount is 0.5; 001.
+    New examples of a GAN are `jdl.models.gans.gan.generate`.
 
     Args:
         features: [B, D], floats.
