@@ -88,7 +88,7 @@ def test_word_pieces_are_those_of_tokenizers(oracle, tmp_path, lower_case):
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("length", [None, 1, 4])
 def test_padding_is_kerass(oracle, monkeypatch, padding, truncating, length):
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = oracle("keras")
     sequences = [[1], [2, 3, 4, 5, 6], [], [7, 8]]
     sides = {"padding": padding, "truncating": truncating, "value": 9}
