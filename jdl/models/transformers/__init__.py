@@ -5,7 +5,6 @@ from jdl.models.transformers.attention_language_model import (
 )
 from jdl.models.transformers.bert import bert as bert
 from jdl.models.transformers.encoder_decoder import encoder_decoder as encoder_decoder
-from jdl.models.transformers.encoder_decoder import shifted_right as shifted_right
 from jdl.models.transformers.encoder_decoder import translation as translation
 from jdl.models.transformers.gpt2 import gpt2 as gpt2
 from jdl.models.transformers.gpt2 import next_token as next_token

@@ -31,6 +31,7 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
+from jdl.models.transformers.encoder_decoder import Carry
 from jdl.nn.attention import attention, causal_mask, padding_mask
 from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
 from jdl.nn.token_ids import check_tokens
@@ -164,22 +165,6 @@ class T5Config(NamedTuple):
         return nnx.RMSNorm(self.hidden_dim, epsilon=self.epsilon, **self.dtypes, rngs=rngs)
 
 
-class T5Carry(NamedTuple):
-    """A target on its way.
-
-    Attributes:
-        position: [B], how many tokens have been read.
-        caches: of the decoder's self-attentions.
-        memories: keys and values of the encoder's outputs, for each layer.
-        is_token: [B, S], of the source.
-    """
-
-    position: jax.Array
-    caches: tuple[AttentionCache, ...]
-    memories: tuple[tuple[jax.Array, jax.Array], ...]
-    is_token: jax.Array
-
-
 class T5(nnx.Module):
     """The network of `t5`."""
 
@@ -213,19 +198,19 @@ class T5(nnx.Module):
         x = self.dropout(self.tokens(source), rngs=rngs)
         return self.dropout(self.encoder(x, self._seen(source), rngs=rngs), rngs=rngs)
 
-    def start(self, source: jax.Array, length: int) -> T5Carry:
+    def start(self, source: jax.Array, length: int) -> Carry:
         """Source [B, S] -> the carry of a target that will have up to `length` tokens."""
         config, memory, batch = self.config, self.encode(source), source.shape[0]
         dtype = config.dtypes["dtype"] or config.dtypes["param_dtype"]
         cache = empty_cache(batch, length, config.num_heads, config.head_dim, dtype)
-        return T5Carry(
+        return Carry(
             position=jnp.zeros(batch, jnp.int32),
             caches=(cache,) * config.num_layers,
             memories=tuple(b.cross_attention.keys_values(memory) for b in self.decoder.blocks),
             is_token=source != config.pad_token,
         )
 
-    def decode(self, carry: T5Carry, tokens: jax.Array) -> tuple[jax.Array, T5Carry]:
+    def decode(self, carry: Carry, tokens: jax.Array) -> tuple[jax.Array, Carry]:
         """The token that was written, [B] -> logits [B, V] of the next one, and the carry."""
         x, caches = self.decoder.step(self.tokens(tokens[:, None]), carry)
         carry = carry._replace(position=carry.position + 1, caches=caches)
@@ -265,7 +250,7 @@ class Stack(nnx.Module):
             x = block(x, mask, bias, crossed, memory_mask, rngs=rngs)
         return self.norm(x)
 
-    def step(self, x: jax.Array, carry: T5Carry) -> tuple[jax.Array, tuple[AttentionCache, ...]]:
+    def step(self, x: jax.Array, carry: Carry) -> tuple[jax.Array, tuple[AttentionCache, ...]]:
         """One token [B, 1, D] behind the carry, and the caches with it in them."""
         length = carry.caches[0].keys.shape[1]
         bias = self.bias(carry.position[:, None], jnp.arange(length))

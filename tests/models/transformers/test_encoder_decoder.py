@@ -12,8 +12,9 @@ from jdl.core import Model, Variables
 from jdl.decoding.generation import generate
 from jdl.decoding.prompt import bound
 from jdl.functional import functional
-from jdl.models.transformers.encoder_decoder import encoder_decoder, shifted_right, translation
+from jdl.models.transformers.encoder_decoder import encoder_decoder, translation
 from jdl.nn.positions import sinusoidal
+from jdl.nn.teacher_forcing import shifted_right
 from jdl.nn.transformer_block import TransformerBlock
 from tests.nn.test_attention_scores import shapes
 from tests.nn.test_convolution import normal, quick
