@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jdl.plot.canvas import COLOURS, canvas
+from jdl.plot.images import image_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +56,51 @@ def confusion_heatmap(
     bar.set_ticks(np.sqrt(ticks), labels=[f"{tick:.0%}" for tick in ticks])
     bar.outline.set_visible(False)
     return figure
+
+
+def hardest_images(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    *,
+    shown: int = 18,
+    columns: int = 9,
+    size: float = 0.9,
+    title: str = "The hardest test images",
+) -> "Figure":
+    """Draws the images whose true class is least probable.
+
+    Args:
+        images: [N, H, W, C] in [0, 1].
+        labels: [N], true classes.
+        probabilities: [N, K], of the classes.
+        names: of the K classes.
+        shown: how many.
+        columns: images in a row.
+        size: width of an image in inches.
+        title: above all, before the number of misread ones.
+
+    Returns:
+        A figure; a misread image says as what, in colour, another how probable the truth was.
+    """
+    of_truth, said = probabilities[np.arange(len(labels)), labels], probabilities.argmax(-1)
+    order, wrong = np.argsort(of_truth)[:shown], said != labels
+    titles = [
+        f"{names[labels[i]]}, read {names[said[i]]}"
+        if wrong[i]
+        else f"{names[labels[i]]}: {of_truth[i]:.0%}"
+        for i in order
+    ]
+    return image_grid(
+        images[order],
+        titles,
+        colours=[COLOURS[1] if wrong[i] else "#333333" for i in order],
+        columns=columns,
+        size=size,
+        title=f"{title}: {wrong.sum()} of {len(labels)} misread, "
+        "then by the probability of the truth",
+    )
 
 
 def decision_regions(

@@ -23,10 +23,9 @@ from jdl import metrics
 from jdl.core import Objective
 from jdl.data import digits, random_zoom_and_shift, train_test_split
 from jdl.models.convnets import lenet5
-from jdl.plot.canvas import COLOURS
-from jdl.plot.classification import confusion_heatmap
+from jdl.plot.classification import confusion_heatmap, hardest_images
 from jdl.plot.curves import learning_curves
-from jdl.plot.images import filters, image_grid
+from jdl.plot.images import filters
 from jdl.recipes.report import Report
 from jdl.train import EarlyStopping, classification, descent, fit, gradient
 
@@ -104,7 +103,7 @@ def run(settings: Settings, key: jax.Array) -> Report:
     kernels = fitted.best.params["conv1"]["kernel"][..., 0, :]
     figures = {
         "confusion": confusion_heatmap(report.confusion, names, "LeNet-5 on the test digits"),
-        "hardest": hardest(*test, logits, settings.shown),
+        "hardest": hardest(test, logits, names, settings.shown),
         "learning": learning(fitted),
         "filters": filters(
             jnp.moveaxis(kernels, -1, 0), columns=6, title="First layer: 5 x 5 kernels", size=1.1
@@ -148,27 +147,10 @@ def numbers(fitted, logits, labels) -> dict[str, float]:
     }
 
 
-def hardest(images, labels, logits, shown):
+def hardest(test, logits, names, shown):
     """Draws the digits whose true class is least probable."""
-    probabilities = np.asarray(jax.nn.softmax(logits))
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    order = np.argsort(of_truth)[:shown]
-    said = probabilities.argmax(-1)
-    titles = [
-        f"{labels[i]}, read {said[i]}"
-        if said[i] != labels[i]
-        else f"{labels[i]}: {of_truth[i]:.0%}"
-        for i in order
-    ]
-    wrong = said != labels
-    return image_grid(
-        images[order],
-        titles,
-        colours=[COLOURS[1] if wrong[i] else "#333333" for i in order],
-        columns=9,
-        title=f"The hardest test digits: {wrong.sum()} of {len(labels)} misread, "
-        "then by the probability of the truth",
-    )
+    chances = np.asarray(jax.nn.softmax(logits))
+    return hardest_images(*test, chances, names, shown=shown, title="The hardest test digits")
 
 
 def learning(fitted):

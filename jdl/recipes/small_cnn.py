@@ -24,9 +24,8 @@ from jdl import metrics
 from jdl.core import Key
 from jdl.data import image_set, train_test_split
 from jdl.models.convnets import cifar_cnn, mnist_cnn
-from jdl.plot.classification import confusion_heatmap
+from jdl.plot.classification import confusion_heatmap, hardest_images
 from jdl.plot.curves import learning_curves
-from jdl.plot.images import image_grid
 from jdl.recipes.report import Report
 from jdl.train import classification, descent, fit, gradient
 
@@ -107,7 +106,15 @@ def run(settings: Settings, key: Key) -> Report:
     }
     figures = {
         "confusion": confusion_heatmap(report.confusion, names, settings.data),
-        "hardest": hardest(test, logits, settings.shown),
+        "hardest": hardest_images(
+            test.images,
+            test.labels,
+            np.asarray(jax.nn.softmax(logits)),
+            names,
+            shown=settings.shown,
+            columns=6,
+            size=1.2,
+        ),
         "learning": learning(fitted, epoch),
     }
     return Report(numbers, figures, str(report))
@@ -120,17 +127,6 @@ def enlarged(images: np.ndarray) -> np.ndarray:
         return images
     shape = len(images), LEAST_ROWS, LEAST_ROWS, images.shape[-1]
     return np.asarray(jax.image.resize(images, shape, "linear"))
-
-
-def hardest(test, logits, shown):
-    """Draws the test images whose true class is least probable."""
-    probabilities = np.asarray(jax.nn.softmax(logits))
-    of_truth = probabilities[np.arange(len(logits)), test.labels]
-    order = np.argsort(of_truth)[:shown]
-    titles = [f"{test.names[test.labels[i]]}: {of_truth[i]:.0%}" for i in order]
-    return image_grid(
-        test.images[order], titles, columns=6, size=1.2, title="probability of the truth, the least"
-    )
 
 
 def learning(fitted, epoch):
