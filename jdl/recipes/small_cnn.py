@@ -106,15 +106,7 @@ def run(settings: Settings, key: Key) -> Report:
     }
     figures = {
         "confusion": confusion_heatmap(report.confusion, names, settings.data),
-        "hardest": hardest_images(
-            test.images,
-            test.labels,
-            np.asarray(jax.nn.softmax(logits)),
-            names,
-            shown=settings.shown,
-            columns=6,
-            size=1.2,
-        ),
+        "hardest": hardest(test, logits, settings.shown),
         "learning": learning(fitted, epoch),
     }
     return Report(numbers, figures, str(report))
@@ -127,6 +119,12 @@ def enlarged(images: np.ndarray) -> np.ndarray:
         return images
     shape = len(images), LEAST_ROWS, LEAST_ROWS, images.shape[-1]
     return np.asarray(jax.image.resize(images, shape, "linear"))
+
+
+def hardest(test, logits, shown):
+    """Draws the test images whose true class is least probable."""
+    chances = np.asarray(jax.nn.softmax(logits))
+    return hardest_images(*test[:2], chances, test.names, shown=shown, columns=6, size=1.2)
 
 
 def learning(fitted, epoch):
