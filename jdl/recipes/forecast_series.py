@@ -19,9 +19,7 @@ time.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jdl.core import Key
 from jdl.data import harmonic_series
@@ -36,8 +34,8 @@ from jdl.models.recurrent import recurrent_network
 from jdl.nn.elman import ElmanCell
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.plot.curves import learning_curves
+from jdl.recipes.forecasting import least_squares, squared, trained
 from jdl.recipes.report import Report
-from jdl.train import descent, fit, gradient, regression
 
 PERIOD = 12
 
@@ -82,11 +80,12 @@ def run(settings: Settings, key: Key) -> Report:
     many = split_windows(units, settings.train_steps, settings.window, settings.horizon)
 
     keys = jax.random.split(key, 3)
-    elman, elman_loss = trained(1, ElmanCell, settings.elman_units, one.train, settings, keys[0])
-    lstm, lstm_loss = trained(1, LSTMCell, settings.lstm_units, one.train, settings, keys[1])
-    direct, _ = trained(
-        settings.horizon, LSTMCell, settings.lstm_units, many.train, settings, keys[2]
-    )
+    model = recurrent_network(1, 1, settings.elman_units, cell=ElmanCell)
+    elman, elman_loss = trained(model, one.train, settings, keys[0])
+    model = recurrent_network(1, 1, settings.lstm_units, cell=LSTMCell)
+    lstm, lstm_loss = trained(model, one.train, settings, keys[1])
+    model = recurrent_network(1, settings.horizon, settings.lstm_units, cell=LSTMCell)
+    direct, _ = trained(model, many.train, settings, keys[2])
     models = {"Elman": elman, "LSTM": lstm, "linear": least_squares(one.train)}
 
     ahead = {
@@ -129,34 +128,3 @@ def run(settings: Settings, key: Key) -> Report:
         "\n".join(f"{name:14s} one step ahead  {error:.4f}" for name, error in errors.items())
         + "".join(f"\n{name:18s} at step {len(y)}  {y[-1]:.4f}" for name, y in by_step.items()),
     )
-
-
-def trained(outputs, cell, units, windows, settings, key):
-    """A network's forecasts, windows [B, W, 1] -> [B, outputs], and its losses."""
-    model = recurrent_network(1, outputs, units, cell=cell)
-    algorithm = descent(gradient(regression(model)), optax.adam(settings.learning_rate))
-    key_init, key_steps = jax.random.split(key)
-    batch_size = min(settings.batch_size, len(windows.inputs))
-    fitted = fit(
-        algorithm,
-        algorithm.init(model.init(key_init)),
-        (windows.inputs, windows.targets[..., 0]),
-        key_steps,
-        steps=settings.epochs * (len(windows.inputs) // batch_size),
-        batch_size=batch_size,
-    )
-    variables = fitted.state.variables
-    return lambda x: model.apply(variables, x)[0], fitted.history["loss"]
-
-
-def least_squares(windows):
-    """The linear model of one step: windows [B, W, 1] -> [B, 1]."""
-    inputs = np.pad(windows.inputs[..., 0], ((0, 0), (0, 1)), constant_values=1.0)
-    weights = jnp.asarray(np.linalg.lstsq(inputs, windows.targets[:, 0, 0])[0])
-    return lambda x: jnp.einsum("bwd,w->bd", x, weights[:-1]) + weights[-1]
-
-
-def squared(scaler, found, targets):
-    """The mean squared error of each step ahead [H], in the units of the series."""
-    errors = unscaled(scaler, np.asarray(found)) - unscaled(scaler, targets)
-    return (errors**2).mean((0, 2))
