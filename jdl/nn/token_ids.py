@@ -37,7 +37,8 @@ def check_tokens(tokens: jax.Array, vocab_size: int, longest: int | None = None)
         )
     if isinstance(tokens, jax.core.Tracer) or not tokens.size:
         return
-    least, most = np.min(tokens), np.max(tokens)
+    known = np.asarray(tokens)  # NumPy's own minimum of a JAX array would be traced inside of jit
+    least, most = known.min(), known.max()
     if least < 0 or most >= vocab_size:
         raise ValueError(
             f"token ids are 0 to {vocab_size - 1}, of a vocabulary of {vocab_size}; "

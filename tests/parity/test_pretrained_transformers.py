@@ -258,6 +258,42 @@ def test_xlnet(oracle, tmp_path):
     assert check(make, inputs=other, expected=[found], mask=told, method="permuted") > SEEN
 
 
+def test_memory_of_xlnet(oracle, tmp_path):
+    """Three segments, whose memory of five places is filled and then overflows."""
+    config = {"vocab_size": 17, "d_model": 12, "n_layer": 2, "n_head": 3, "d_inner": 20}
+    config |= {"mem_len": 5, "reuse_len": 4}
+    network = saved(oracle, tmp_path, "XLNet", "XLNetLMHeadModel", **config).transformer
+    torch, waves = oracle("torch"), network.relative_positional_encoding
+    network.relative_positional_encoding = lambda *args, **options: waves(*args, **options).double()
+    segments, kinds, mems = (TOKENS, TOKENS[:, ::-1], 16 - TOKENS), 1 - SEGMENTS, None
+    expected = []
+    with torch.no_grad():
+        for tokens in segments:
+            given = {
+                "input_ids": torch.tensor(tokens.copy()),
+                "token_type_ids": torch.tensor(kinds),
+            }
+            found = network(**given, mems=mems, use_mems=True)
+            mems = found.mems
+            expected.append(found.last_hidden_state.numpy())
+
+    def worst(**options):
+        with jax.enable_x64(True):
+            make = partial(xlnet, 17, 12, 2, 3, feed_forward_dim=20, param_dtype=jnp.float64)
+            model = make(**{"reuse_length": 4, **options})
+            variables = load_variables(model, tmp_path, XLNET_HF)
+            memory, found = model.apply(variables, 2, 5, method="start")[0], []
+            for tokens in segments:
+                (content, memory), _ = model.apply(variables, tokens, kinds, memory=memory)
+                found.append(np.asarray(content))
+        streams = zip(memory.streams, mems, strict=True)
+        pairs = [*zip(found, expected, strict=True), *((x, y.transpose(0, 1)) for x, y in streams)]
+        return max(np.abs(np.asarray(x) - np.asarray(y)).max() for x, y in pairs)
+
+    assert worst() < 10 * TOLERANCE
+    assert worst(reuse_length=None) > SEEN
+
+
 def test_what_is_exported_is_read_by_transformers(oracle, tmp_path):
     transformers = oracle("transformers")
     network = saved(oracle, tmp_path, "Bert", "BertForPreTraining", **THEIRS)
