@@ -22,6 +22,7 @@ from flax import nnx
 
 from jdl.nn.attention import attention, attention_weights, causal_mask, weighted_sum
 from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
+from jdl.nn.token_layers import Linear
 
 
 class MultiHeadAttention(nnx.Module):
@@ -80,10 +81,10 @@ class MultiHeadAttention(nnx.Module):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         inner = {"use_bias": use_bias, "kernel_init": kernel_init, **made}
         self.num_heads, self.implementation = num_heads, implementation
-        self.query = nnx.Linear(features, width, **inner)
-        self.key = nnx.Linear(memory_features or features, width, **inner)
-        self.value = nnx.Linear(memory_features or features, width, **inner)
-        self.project = nnx.Linear(
+        self.query = Linear(features, width, **inner)
+        self.key = Linear(memory_features or features, width, **inner)
+        self.value = Linear(memory_features or features, width, **inner)
+        self.project = Linear(
             width,
             features,
             use_bias=use_bias if project_bias is None else project_bias,
@@ -175,6 +176,7 @@ class MultiHeadAttention(nnx.Module):
         *,
         turn: Callable[[jax.Array], jax.Array] | None = None,
         bias: jax.Array | None = None,
+        mask: jax.Array | None = None,
     ) -> tuple[jax.Array, AttentionCache]:
         """Self-attention of the tokens [B, I, D] from a position on, and the cache with them in it.
 
@@ -185,11 +187,13 @@ class MultiHeadAttention(nnx.Module):
                 behind it in the cache is not seen, and is overwritten.
             turn: of queries and keys at these positions.
             bias: [B, H, I, S] or of lengths 1.
+            mask: [B, H, I, S] or of lengths 1, false for what is hidden of the past too.
         """
         keys, values = self.keys_values(x)
         keys = keys if turn is None else turn(keys)
         cache = cached(cache, keys, values, position)
-        mask = causal_mask(x.shape[1], cache.keys.shape[1], position)
+        past = causal_mask(x.shape[1], cache.keys.shape[1], position)
+        mask = past if mask is None else past & mask
         seen = cache.keys, cache.values
         return self.attend(x, *seen, turn=turn, bias=bias, mask=mask), cache
 

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jdl.nn.multi_head_attention import AttentionCache, MultiHeadAttention
+from jdl.nn.token_layers import LayerNorm, Linear
 
 PLACEMENTS = ("post", "pre", "sublayer")
 
@@ -68,7 +69,7 @@ class FeedForward(nnx.Module):
 
         def layer(inputs, outputs, init):
             if kernel_size is None:
-                return nnx.Linear(inputs, outputs, kernel_init=init, **made)
+                return Linear(inputs, outputs, kernel_init=init, **made)
             return nnx.Conv(inputs, outputs, (kernel_size,), kernel_init=init, **made)
 
         self.activation = activation
@@ -155,12 +156,12 @@ class TransformerBlock(nnx.Module):
         self.norm_placement = norm_placement
         self.sees_neighbours = (kernel_size or 1) > 1
         self.attention = MultiHeadAttention(features, num_heads, **attends)
-        self.attention_norm = nnx.LayerNorm(features, epsilon=epsilon, **made)
+        self.attention_norm = LayerNorm(features, epsilon=epsilon, **made)
         sees = {"memory_features": memory_features, **attends}
         self.cross_attention, self.cross_attention_norm = (
             (
                 MultiHeadAttention(features, num_heads, **sees),
-                nnx.LayerNorm(features, epsilon=epsilon, **made),
+                LayerNorm(features, epsilon=epsilon, **made),
             )
             if cross_attention
             else (None, None)
@@ -173,7 +174,7 @@ class TransformerBlock(nnx.Module):
             dropout_rate=hidden_dropout_rate,
             **drawn,
         )
-        self.feed_forward_norm = nnx.LayerNorm(features, epsilon=epsilon, **made)
+        self.feed_forward_norm = LayerNorm(features, epsilon=epsilon, **made)
         self.dropout = nnx.Dropout(dropout_rate)
 
     def __call__(
@@ -234,7 +235,7 @@ class TransformerBlock(nnx.Module):
             position: [B], of the first of the tokens.
             memory: keys and values of `cross_attention.keys_values`, computed once.
             memory_mask: as the call has it.
-            seen: turn and bias of `MultiHeadAttention.step`.
+            seen: turn, bias and mask of `MultiHeadAttention.step`.
         """
         self._check_causal()
 

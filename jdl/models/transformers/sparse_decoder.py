@@ -1,0 +1,126 @@
+"""The blocks of a decoder-only Transformer whose layers see the past in patterns.
+
+    x = x + attention_l(norm(x)),  a position sees what pattern_l lets it see           [B, T, D]
+    x = x + W_2 gelu(W_1 norm(x))                                         -> norm, after the last
+
+It is the body of GPT-3 and of DALL-E, which differ in what they embed and in what they predict. As
+in GPT-2, what a part adds to the stream starts with weights scaled by 1 / sqrt(2 L).
+
+Source: Radford et al. 2019, section 2.3; Child, Gray, Radford, Sutskever 2019.
+
+Axes: B sequences, T tokens, S places of a carry, D features.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jdl.nn.attention_cache import AttentionCache
+from jdl.nn.attention_patterns import Pattern, dense, pattern_mask
+from jdl.nn.initializers import residual_normal
+from jdl.nn.token_layers import LayerNorm
+from jdl.nn.transformer_block import TransformerBlock
+
+TANH_GELU = functools.partial(jax.nn.gelu, approximate=True)
+
+
+class DecoderCarry(NamedTuple):
+    """The past of sequences that are read token by token.
+
+    Attributes:
+        caches: of each block, of S places.
+        position: [B], the number of tokens read.
+    """
+
+    caches: tuple[AttentionCache, ...]
+    position: jax.Array
+
+    @property
+    def places(self) -> int:
+        """S."""
+        return self.caches[0].head_keys.shape[2]
+
+
+class SparseDecoder(nnx.Module):
+    """Pre-norm blocks, each with a pattern, and a norm.
+
+    Args:
+        features: D.
+        num_heads: of attention; they share the features equally.
+        patterns: of each block, of `jdl.nn.attention_patterns`.
+        dropout_rate: of attention's weights and of what a part adds.
+        dtypes: dtype of the computation and param_dtype.
+        rngs: of the params.
+
+    Raises:
+        ValueError: heads that do not divide the features.
+
+    Example:
+        >>> from jdl.functional import functional
+        >>> from jdl.nn.attention_patterns import banded, dense
+        >>> made = {"dropout_rate": 0.0, "dtypes": {}}
+        >>> sees = (dense, banded(2))
+        >>> body = functional(lambda rngs: SparseDecoder(8, 2, sees, **made, rngs=rngs))
+        >>> variables = jax.eval_shape(body.init, jax.random.key(0))
+        >>> jax.eval_shape(body.apply, variables, jnp.ones([3, 5, 8]))[0].shape
+        (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        features: int,
+        num_heads: int,
+        patterns: Sequence[Pattern],
+        *,
+        dropout_rate: float,
+        dtypes: dict[str, Any],
+        rngs: nnx.Rngs,
+    ):
+        self.patterns = tuple(patterns)
+        made = {**dtypes, "rngs": rngs}
+        self.blocks = nnx.List(
+            TransformerBlock(
+                features,
+                num_heads,
+                norm_placement="pre",
+                activation=TANH_GELU,
+                dropout_rate=dropout_rate,
+                attention_dropout_rate=dropout_rate,
+                kernel_init=nnx.initializers.normal(0.02),
+                project_init=residual_normal(2 * len(self.patterns)),
+                **made,
+            )
+            for _ in self.patterns
+        )
+        self.norm = LayerNorm(features, epsilon=1e-5, **made)
+
+    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
+        """[B, T, D] from the first position on -> [B, T, D]."""
+        mask = self._masks(x.shape[1])
+        for block, pattern in zip(self.blocks, self.patterns, strict=True):
+            sees = {"is_causal": True} if pattern is dense else {"mask": mask(pattern)}
+            x = block(x, **sees, rngs=rngs)
+        return self.norm(x)
+
+    def start(self, batch_size: int, length: int) -> DecoderCarry:
+        """The carry of S = length places, before the first token."""
+        caches = tuple(b.attention.empty_cache(batch_size, length) for b in self.blocks)
+        return DecoderCarry(caches, jnp.zeros([batch_size], jnp.int32))
+
+    def extend(self, x: jax.Array, carry: DecoderCarry) -> tuple[jax.Array, DecoderCarry]:
+        """[B, T, D] behind the carry -> [B, T, D], the carry; nan where there is no place."""
+        mask, caches = self._masks(carry.places, carry.position, x.shape[1]), []
+        for block, pattern, cache in zip(self.blocks, self.patterns, carry.caches, strict=True):
+            x, cache = block.step(x, cache, carry.position, mask=mask(pattern))
+            caches.append(cache)
+        positions = carry.position[:, None] + jnp.arange(x.shape[1])[None]
+        x = jnp.where((positions < carry.places)[..., None], self.norm(x), jnp.nan)
+        return x, DecoderCarry(tuple(caches), carry.position + x.shape[1])
+
+    def _masks(self, *sizes):
+        """Pattern -> its mask, made once however many layers share it."""
+        return functools.cache(lambda pattern: pattern_mask(pattern, *sizes))
