@@ -1,9 +1,10 @@
-"""A module of Flax NNX as a Model. The only file that splits and merges modules.
+"""A module of Flax NNX as a Model. Only this file and `jdl.stacks` split and merge modules.
 
 Parameters and buffers are nested dicts of arrays with string keys, so that a path such as
 `blocks.3.conv1.kernel` names one of them in checkpoints, priors, freezing and printing.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 
@@ -14,9 +15,10 @@ from flax import nnx
 
 from jdl.core import Model, Variables
 from jdl.draws import drawn_at_once
+from jdl.stacks import is_stacked, with_joined
 
 
-def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ...] = ()) -> Model:
     """Turns a module into two pure functions.
 
     Modules hold parameters (nnx.Param) and buffers (every other nnx.Variable), never a random
@@ -25,6 +27,8 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
     Args:
         build: makes the module from nnx.Rngs.
+        stacks: paths of lists of like layers that the module runs by `jdl.stacks.run_stack`:
+            `apply` takes their params stacked too. All of them, or none.
 
     Returns:
         A Model. `apply` hands `key` to the method as `rngs` if the method takes that, and has two
@@ -45,14 +49,21 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         >>> outputs.shape
         (5, 2)
     """
-    definition, *abstract = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
-    params, buffers = abstract
+
+    @functools.cache
+    def parts(paths):
+        module = nnx.eval_shape(lambda: with_joined(build(nnx.Rngs(0)), paths))
+        return nnx.split(module, nnx.Param, ...)
+
+    parts(())  # for the mistakes in the arguments
 
     def init(key):
         _, params, buffers = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
         return Variables(_named(nnx.to_pure_dict(params)), _named(nnx.to_pure_dict(buffers)))
 
     def apply(variables, *inputs, key=None, train=False, method="__call__", **options):
+        joins = any(is_stacked(variables.params, path) for path in stacks)
+        definition, params, buffers = parts(stacks if joins else ())
         module = nnx.merge(
             definition,
             _filled(params, variables.params, "params"),
