@@ -2,8 +2,9 @@
 
     weights_ij = softmax_j(score(query_i, key_j)),   output_i = sum_j weights_ij value_j
 
-`attention` has the scaled dot product, query_i . key_j / sqrt(F), and leaves the work to JAX's own
-function where it can; `attention_weights` gives the weights for any of the scores of
+`attention` has the scaled dot product, query_i . key_j / sqrt(F): its own form of it, whose
+gradient is fast on the CPU too (`benchmarks/sequences.py`), or JAX's function with a kernel that
+never forms the weights. `attention_weights` gives the weights for any of the scores of
 `jdl.nn.attention_scores`, or for dropping and drawing.
 
 Self-attention without parameters (004 sec. 6.2) is `attention(x, x, x)`. Here a row of weights is a
@@ -39,7 +40,7 @@ def attention(
     drop: Callable[[jax.Array], jax.Array] | None = None,
     implementation: str | None = None,
 ) -> jax.Array:
-    """Scaled dot-product attention: `jax.nn.dot_product_attention`, and with dropped weights.
+    """Scaled dot-product attention.
 
     Args:
         query: [B, I, H, F].
@@ -48,10 +49,9 @@ def attention(
         bias: [B, H, I, J] or of lengths 1, added to the scores.
         mask: [B, H, I, J] or of lengths 1, true where a query may see a key.
         is_causal: whether query i sees only the keys j <= i.
-        drop: what to do to the weights [B, H, I, J] before the values are summed, a dropout, which
-            JAX's own function cannot do.
-        implementation: of JAX's function: "cudnn", on its devices and in half precision, never
-            forms the weights, so that memory grows with I + J; "xla" and None form them.
+        drop: what to do to the weights [B, H, I, J] before the values are summed, a dropout.
+        implementation: of `jax.nn.dot_product_attention`: "cudnn", on its devices and in half
+            precision, never forms the weights, so that memory grows with I + J; None forms them.
 
     Returns:
         [B, I, H, F]; zeros for a query that sees no key. Sums and the softmax are in float32 for
@@ -65,16 +65,14 @@ def attention(
     if drop is not None:
         weights = attention_weights(query, key, bias=bias, mask=mask, is_causal=is_causal)
         return weighted_sum(drop(weights), value)
-    outputs = jax.nn.dot_product_attention(
-        query, key, value, bias, mask, is_causal=is_causal, implementation=implementation
-    )
-    if mask is None:
-        return outputs
-    sees = jnp.any(mask, axis=-1)
-    if is_causal:
-        first = jnp.argmax(mask, axis=-1)
-        sees = sees & (first <= jnp.arange(query.shape[1])[None, None])
-    return jnp.where(sees.swapaxes(1, 2)[..., None], outputs, 0)
+    if implementation is not None:
+        return _fused(query, key, value, bias, mask, is_causal, implementation)
+    query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+    sums = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("bhif,bhjf->bhij", query, key, preferred_element_type=sums)
+    scores = scores * query.shape[-1] ** -0.5
+    scores = scores if bias is None else scores + bias
+    return _attended(scores, _seen(mask, is_causal, scores), value).swapaxes(1, 2)
 
 
 def attention_weights(
@@ -107,10 +105,7 @@ def attention_weights(
     scores = score(query, key)
     if bias is not None:
         scores = scores + bias
-    if is_causal:
-        past = causal_mask(*scores.shape[-2:])
-        mask = past if mask is None else mask & past
-    return masked_softmax(scores, mask).astype(query.dtype)
+    return masked_softmax(scores, _seen(mask, is_causal, scores)).astype(query.dtype)
 
 
 def weighted_sum(weights: jax.Array, value: jax.Array) -> jax.Array:
@@ -150,3 +145,49 @@ def padding_mask(is_token: jax.Array) -> jax.Array:
         [B, 1, 1, J] of booleans.
     """
     return is_token[:, None, None, :]
+
+
+def _seen(mask, is_causal, scores):
+    """The mask, and of the past alone if that is asked for; None hides nothing."""
+    if not is_causal:
+        return mask
+    past = causal_mask(*scores.shape[-2:])
+    return past if mask is None else mask & past
+
+
+@jax.custom_jvp
+def _attended(scores, mask, value):
+    """The values [B, H, J, F], summed with the softmax of scores [B, H, I, J]."""
+    return _summed(masked_softmax(scores, mask), value)
+
+
+@_attended.defjvp
+def _(primals, tangents):
+    """d outputs = (w ds) values - sum_j(w ds) outputs + w dvalues, for weights w.
+
+    Going backwards, sum_j w_ij dw_ij is the product of outputs and their gradient, of F numbers
+    where autodiff sums J; and what is hidden, of weight 0, has no derivative to be masked.
+    """
+    (scores, mask, value), (dscores, _, dvalue) = primals, tangents
+    weights = masked_softmax(scores, mask)
+    outputs, moved = _summed(weights, value), weights * dscores
+    total = moved.sum(-1, keepdims=True).astype(value.dtype)
+    return outputs, _summed(moved, value) - total * outputs + _summed(weights, dvalue)
+
+
+def _summed(weights, value):
+    return jnp.einsum("bhij,bhjf->bhif", weights.astype(value.dtype), value)
+
+
+def _fused(query, key, value, bias, mask, is_causal, implementation):
+    """JAX's own function, and zeros where it gives a query without keys the mean of all values."""
+    outputs = jax.nn.dot_product_attention(
+        query, key, value, bias, mask, is_causal=is_causal, implementation=implementation
+    )
+    if mask is None:
+        return outputs
+    sees = jnp.any(mask, axis=-1)
+    if is_causal:
+        first = jnp.argmax(mask, axis=-1)
+        sees = sees & (first <= jnp.arange(query.shape[1])[None, None])
+    return jnp.where(sees.swapaxes(1, 2)[..., None], outputs, 0)

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jdl.nn.token_layers import Linear
+
 
 def dot(query: jax.Array, key: jax.Array) -> jax.Array:
     """Products of queries and keys, [B, H, I, J]."""
@@ -117,9 +119,9 @@ class AdditiveAttention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         made = {"use_bias": False, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.query = nnx.Linear(query_features, hidden_dim, **made)
-        self.key = nnx.Linear(key_features, hidden_dim, **made)
-        self.score = nnx.Linear(hidden_dim, 1, **made)
+        self.query = Linear(query_features, hidden_dim, **made)
+        self.key = Linear(key_features, hidden_dim, **made)
+        self.score = Linear(hidden_dim, 1, **made)
 
     def __call__(
         self, query: jax.Array, key: jax.Array, mask: jax.Array | None = None
@@ -152,7 +154,7 @@ class BilinearAttention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.query = nnx.Linear(query_features, key_features, use_bias=False, **made)
+        self.query = Linear(query_features, key_features, use_bias=False, **made)
 
     def __call__(
         self, query: jax.Array, key: jax.Array, mask: jax.Array | None = None

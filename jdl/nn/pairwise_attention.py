@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jdl.nn.attention import attention_weights
+from jdl.nn.token_layers import Linear
 
 
 class PairwiseAttention(nnx.Module):
@@ -65,10 +66,10 @@ class PairwiseAttention(nnx.Module):
         width = num_heads * (head_dim or features // num_heads)
         made = {"use_bias": False, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.num_heads, self.additive = num_heads, additive
-        self.query = nnx.Linear(features, width, **made)
-        self.key = nnx.Linear(features, width, **made)
-        self.value = nnx.Linear(features, width, **made)
-        self.project = nnx.Linear(width, features, **made)
+        self.query = Linear(features, width, **made)
+        self.key = Linear(features, width, **made)
+        self.value = Linear(features, width, **made)
+        self.project = Linear(width, features, **made)
 
     def __call__(
         self, x: jax.Array, memory: jax.Array | None = None, *, mask: jax.Array | None = None

@@ -28,9 +28,10 @@ from flax import nnx
 from jdl.core import Model
 from jdl.functional import functional
 from jdl.models.transformers.vit import ViT, ViTConfig
+from jdl.nn.attention_cache import AttentionCache, placed, positions, reordered, stopped
 from jdl.nn.initializers import residual_normal
-from jdl.nn.multi_head_attention import AttentionCache
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm
 from jdl.nn.transformer_block import TransformerBlock
 
 
@@ -111,6 +112,10 @@ class CaptionCarry(NamedTuple):
     caches: tuple[AttentionCache, ...]
     memories: tuple[tuple[jax.Array, jax.Array], ...]
 
+    def reordered(self, rows: jax.Array, parted: "CaptionCarry") -> "CaptionCarry":
+        """See `jdl.nn.attention_cache.reordered`."""
+        return reordered(self, rows, parted)
+
 
 class Captioner(nnx.Module):
     """The network of `captioner`."""
@@ -121,11 +126,11 @@ class Captioner(nnx.Module):
         features = block["features"]
         self.vocab_size, self.context = vocab_size, context
         self.encoder = ViT(images, rngs=rngs)
-        self.tokens = nnx.Embed(vocab_size, features, **drawn)
-        self.positions = nnx.Embed(context, features, **drawn)
+        self.tokens = Embed(vocab_size, features, **drawn)
+        self.positions = Embed(context, features, **drawn)
         self.dropout = nnx.Dropout(block["dropout_rate"])
         self.blocks = nnx.List(TransformerBlock(**block, rngs=rngs) for _ in range(num_layers))
-        self.norm = nnx.LayerNorm(features, epsilon=1e-5, **made)
+        self.norm = LayerNorm(features, epsilon=1e-5, **made)
 
     def __call__(
         self, images: jax.Array, tokens: jax.Array, *, rngs: nnx.Rngs | None = None
@@ -154,17 +159,21 @@ class Captioner(nnx.Module):
             memories=tuple(block.cross_attention.keys_values(memory) for block in self.blocks),
         )
 
+    def prefill(
+        self, carry: CaptionCarry, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, CaptionCarry]:
+        """Beginnings [B, T] of captions, with filling behind their lengths -> as `decode`."""
+        x, caches = self.tokens(tokens) + self.positions(positions(carry, tokens)), []
+        for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
+            x, cache = block.step(x, cache, carry.position, memory)
+            caches.append(cache)
+        after = carry._replace(position=carry.position + tokens.shape[1], caches=tuple(caches))
+        x, after = stopped(placed(x, carry), carry, after, lengths)
+        return self.tokens.attend(self.norm(x)), after
+
     def decode(self, carry: CaptionCarry, tokens: jax.Array) -> tuple[jax.Array, CaptionCarry]:
         """The token that was written, [B] -> logits [B, V] of the next one, and the carry.
 
         A token that finds no place has logits of nan.
         """
-        x = self.tokens(tokens[:, None]) + self.positions(carry.position[:, None])
-        caches = []
-        for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
-            x, cache = block.step(x, cache, carry.position, memory)
-            caches.append(cache)
-        finds_place = carry.position < caches[0].keys.shape[1]
-        x = jnp.where(finds_place[:, None, None], x, jnp.nan)
-        carry = carry._replace(position=carry.position + 1, caches=tuple(caches))
-        return self.tokens.attend(self.norm(x))[:, 0], carry
+        return self.prefill(carry, tokens[:, None])

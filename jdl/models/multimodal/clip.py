@@ -36,6 +36,7 @@ from jdl.functional import functional
 from jdl.models.multimodal.two_towers import two_towers
 from jdl.models.transformers.vit import vit
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 
@@ -189,15 +190,15 @@ class TextTower(nnx.Module):
     def __init__(self, vocab_size, context, num_layers, embedding_dim, block, made):
         features, rngs, drawn = block["features"], made["rngs"], made["param_dtype"]
         self.vocab_size, self.context = vocab_size, context
-        self.tokens = nnx.Embed(
+        self.tokens = Embed(
             vocab_size, features, embedding_init=nnx.initializers.normal(0.02), **made
         )
         self.positions = nnx.Param(0.01 * rngs.params.normal([context, features], drawn))
         self.blocks = nnx.List(TransformerBlock(**block, rngs=rngs) for _ in range(num_layers))
-        self.norm = nnx.LayerNorm(features, epsilon=block["epsilon"], **made)
+        self.norm = LayerNorm(features, epsilon=block["epsilon"], **made)
         init = {"kernel_init": nnx.initializers.normal(features**-0.5), "use_bias": False}
         self.head = (
-            None if embedding_dim is None else nnx.Linear(features, embedding_dim, **init, **made)
+            None if embedding_dim is None else Linear(features, embedding_dim, **init, **made)
         )
 
     def __call__(self, tokens: jax.Array) -> jax.Array:

@@ -29,6 +29,7 @@ from jdl.nn.affine_cells import Carry
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.nn.recurrent_layers import CarriedStack, RecurrentStack
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 
 
 def recurrent_language_model(
@@ -80,12 +81,12 @@ def recurrent_language_model(
 
     def build(rngs):
         made = {**dtypes, "rngs": rngs}
-        embed = None if embedding_dim is None else nnx.Embed(vocab_size, embedding_dim, **made)
+        embed = None if embedding_dim is None else Embed(vocab_size, embedding_dim, **made)
         inputs = vocab_size if embed is None else embedding_dim
         options = {"cell": cell, "dropout_rate": dropout_rate, **made}
         stack = RecurrentStack(inputs, hidden_dim, num_layers, **options)
         stack = stack if carried_batch is None else CarriedStack(stack, carried_batch)
-        head = None if tied else nnx.Linear(hidden_dim, vocab_size, **made)
+        head = None if tied else Linear(hidden_dim, vocab_size, **made)
         return RecurrentLanguageModel(vocab_size, embed, stack, head, dropout_rate, dtypes)
 
     return functional(build)

@@ -29,6 +29,7 @@ from jdl.nn.affine_cells import Carry
 from jdl.nn.elman import ElmanCell, JordanCell
 from jdl.nn.recurrence import valid_steps
 from jdl.nn.recurrent_layers import CarriedStack, RecurrentLayer, RecurrentStack
+from jdl.nn.token_layers import Linear
 
 
 def recurrent_network(
@@ -102,7 +103,7 @@ def recurrent_network(
             rngs=rngs,
         )
         stack = stack if carried_batch is None else CarriedStack(stack, carried_batch)
-        head = nnx.Linear(stack.out_features, out_features, use_bias=head_bias, **dtypes, rngs=rngs)
+        head = Linear(stack.out_features, out_features, use_bias=head_bias, **dtypes, rngs=rngs)
         return RecurrentNetwork(stack, head, readout, head_dropout_rate)
 
     return functional(build)
@@ -188,9 +189,9 @@ def one_to_many(
     dtypes = {"dtype": dtype, "param_dtype": param_dtype}
 
     def build(rngs):
-        enter = nnx.Linear(in_features, out_features, **dtypes, rngs=rngs)
+        enter = Linear(in_features, out_features, **dtypes, rngs=rngs)
         stack = RecurrentStack(out_features, hidden_dim, num_layers, cell=cell, **dtypes, rngs=rngs)
-        head = nnx.Linear(hidden_dim, out_features, **dtypes, rngs=rngs)
+        head = Linear(hidden_dim, out_features, **dtypes, rngs=rngs)
         return OneToMany(enter, stack, head, num_steps, feedback)
 
     return functional(build)

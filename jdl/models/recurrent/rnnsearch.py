@@ -35,6 +35,7 @@ from jdl.nn.gru_cells import GRUCell
 from jdl.nn.recurrence import unrolled
 from jdl.nn.recurrent_layers import RecurrentStack
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 
 
 def rnnsearch(
@@ -87,12 +88,12 @@ def rnnsearch(
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         cell, both = functools.partial(GRUCell, update_weighs="new"), 2 * hidden_dim
         parts = {
-            "source_embed": nnx.Embed(source_vocab_size, embedding_dim, **made),
-            "target_embed": nnx.Embed(target_vocab_size, embedding_dim, **made),
+            "source_embed": Embed(source_vocab_size, embedding_dim, **made),
+            "target_embed": Embed(target_vocab_size, embedding_dim, **made),
             "encoder": RecurrentStack(
                 embedding_dim, hidden_dim, cell=cell, bidirectional="concatenate", **made
             ),
-            "enter": nnx.Linear(hidden_dim, hidden_dim, **made),
+            "enter": Linear(hidden_dim, hidden_dim, **made),
             "attention": AdditiveAttention(hidden_dim, both, alignment_dim, **made),
             "cell": cell(embedding_dim + both, hidden_dim, **made),
             "maxout": Maxout(
@@ -102,7 +103,7 @@ def rnnsearch(
                 {"dtype": dtype, "param_dtype": param_dtype},
                 rngs=rngs,
             ),
-            "head": nnx.Linear(maxout_dim, target_vocab_size, **made),
+            "head": Linear(maxout_dim, target_vocab_size, **made),
         }
         return RNNSearch(parts, readout, pad_token)
 
@@ -123,6 +124,10 @@ class SearchCarry(NamedTuple):
     encoded: jax.Array
     keys: jax.Array
     is_token: jax.Array
+
+    def reordered(self, rows: jax.Array, parted: "SearchCarry") -> "SearchCarry":
+        """The translations go on from those at rows [B] of the same sources."""
+        return self._replace(state=self.state[rows])
 
 
 class RNNSearch(nnx.Module):

@@ -36,6 +36,7 @@ from jdl.functional import functional
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.nn.recurrent_layers import RecurrentStack
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 from jdl.train.committee import average_probabilities
 
 
@@ -88,13 +89,11 @@ def sequence_to_sequence(
 
     def build(rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        embeds = [
-            nnx.Embed(n, embedding_dim, **made) for n in (source_vocab_size, target_vocab_size)
-        ]
+        embeds = [Embed(n, embedding_dim, **made) for n in (source_vocab_size, target_vocab_size)]
         widths = embedding_dim, embedding_dim + (hidden_dim if feed_context else 0)
         options = {"cell": cell, "dropout_rate": dropout_rate, **made}
         stacks = [RecurrentStack(width, hidden_dim, num_layers, **options) for width in widths]
-        head = nnx.Linear(hidden_dim, target_vocab_size, **made)
+        head = Linear(hidden_dim, target_vocab_size, **made)
         return SequenceToSequence(*embeds, *stacks, head, reverse_source, feed_context, pad_token)
 
     return functional(build)

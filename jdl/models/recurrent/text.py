@@ -29,6 +29,7 @@ from jdl.nn.gru_cells import GRUCell
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.nn.recurrent_layers import RecurrentStack
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 
 
 def recurrent_text_classifier(
@@ -75,10 +76,10 @@ def recurrent_text_classifier(
 
     def build(rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        embed = nnx.Embed(vocab_size, embedding_dim, **made)
+        embed = Embed(vocab_size, embedding_dim, **made)
         options = {"cell": cell, "bidirectional": bidirectional, **made}
         stack = RecurrentStack(embedding_dim, hidden_dim, num_layers, **options)
-        head = nnx.Linear(stack.out_features, num_classes, **made)
+        head = Linear(stack.out_features, num_classes, **made)
         return TextNetwork(embed, None, stack, None, head, dropout_rate, pad_token)
 
     return functional(build)
@@ -123,12 +124,12 @@ def next_word_network(
 
     def build(rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        embed = nnx.Embed(vocab_size, embedding_dim, **made)
+        embed = Embed(vocab_size, embedding_dim, **made)
         both = {"cell": cell, "bidirectional": "concatenate", **made}
         below = RecurrentStack(embedding_dim, bidirectional_dim, **both)
         stack = RecurrentStack(below.out_features, hidden_dim, cell=cell, **made)
-        dense = nnx.Linear(hidden_dim, dense_dim, **made)
-        head = nnx.Linear(dense_dim, vocab_size, **made)
+        dense = Linear(hidden_dim, dense_dim, **made)
+        head = Linear(dense_dim, vocab_size, **made)
         return TextNetwork(embed, below, stack, dense, head, dropout_rate, pad_token)
 
     return functional(build)

@@ -25,6 +25,7 @@ from jdl.core import Model
 from jdl.functional import functional
 from jdl.nn.multi_head_attention import MultiHeadAttention
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 
 
 def attention_language_model(
@@ -69,11 +70,11 @@ class AttentionLanguageModel(nnx.Module):
     def __init__(self, vocab_size, features, num_heads, head_dim, dtype, param_dtype, *, rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.vocab_size = vocab_size
-        self.tokens = nnx.Embed(vocab_size, features, **made)
+        self.tokens = Embed(vocab_size, features, **made)
         self.attention = MultiHeadAttention(
             features, num_heads, head_dim=head_dim, use_bias=False, project_bias=True, **made
         )
-        self.head = nnx.Linear(features, vocab_size, **made)
+        self.head = Linear(features, vocab_size, **made)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Tokens [B, T] -> logits [B, T, V]."""

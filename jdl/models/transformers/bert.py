@@ -33,6 +33,7 @@ from jdl.core import Model
 from jdl.functional import functional
 from jdl.nn.attention import padding_mask
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 GELU = functools.partial(jax.nn.gelu, approximate=False)
@@ -172,11 +173,11 @@ class BertConfig(NamedTuple):
     def linear(self, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
         """A dense layer of the stream, drawn as all of BERT's weights are."""
         init = nnx.initializers.truncated_normal(0.02)
-        return nnx.Linear(self.hidden_dim, outputs, kernel_init=init, **self.dtypes, rngs=rngs)
+        return Linear(self.hidden_dim, outputs, kernel_init=init, **self.dtypes, rngs=rngs)
 
     def norm(self, rngs: nnx.Rngs) -> nnx.LayerNorm:
         """A norm of the stream."""
-        return nnx.LayerNorm(self.hidden_dim, epsilon=self.epsilon, **self.dtypes, rngs=rngs)
+        return LayerNorm(self.hidden_dim, epsilon=self.epsilon, **self.dtypes, rngs=rngs)
 
 
 class Bert(nnx.Module):
@@ -187,10 +188,10 @@ class Bert(nnx.Module):
         features, init = config.hidden_dim, nnx.initializers.truncated_normal(0.02)
         drawn = {"embedding_init": init, **config.dtypes, "rngs": rngs}
         first = 0 if config.pad_token is None else config.pad_token + 1
-        self.tokens = nnx.Embed(config.vocab_size, features, **drawn)
-        self.positions = nnx.Embed(first + config.context, features, **drawn)
+        self.tokens = Embed(config.vocab_size, features, **drawn)
+        self.positions = Embed(first + config.context, features, **drawn)
         self.segments = (
-            nnx.Embed(config.num_segments, features, **drawn) if config.num_segments else None
+            Embed(config.num_segments, features, **drawn) if config.num_segments else None
         )
         self.norm = config.norm(rngs)
         self.dropout = nnx.Dropout(config.dropout_rate)

@@ -31,10 +31,11 @@ from flax import nnx
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
 from jdl.nn.attention import padding_mask
-from jdl.nn.multi_head_attention import AttentionCache
+from jdl.nn.attention_cache import AttentionCache, placed, positions, reordered, stopped
 from jdl.nn.positions import sinusoidal
 from jdl.nn.teacher_forcing import shifted_right
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 
@@ -79,8 +80,9 @@ def encoder_decoder(
 
     Returns:
         A Model: source [B, S], shifted target [B, T] -> logits [B, T, V]. Its methods: "encode",
-        source -> memory [B, S, D]; "start", (source, length) -> a carry, and "decode", (carry,
-        tokens [B]) -> (logits [B, V], carry), which write a target of up to `length` tokens;
+        source -> memory [B, S, D]; "start", (source, length) -> a carry, "decode", (carry, tokens
+        [B]) -> (logits [B, V], carry), and "prefill", (carry, tokens [B, T], lengths [B] or None)
+        -> the same behind a target's beginning, which write a target of up to `length` tokens;
         "attention_maps", (source, target) -> AttentionMaps.
 
     Raises:
@@ -174,6 +176,10 @@ class Carry(NamedTuple):
     memories: tuple[tuple[jax.Array, jax.Array], ...]
     is_token: jax.Array
 
+    def reordered(self, rows: jax.Array, parted: "Carry") -> "Carry":
+        """See `jdl.nn.attention_cache.reordered`."""
+        return reordered(self, rows, parted)
+
 
 class EncoderDecoder(nnx.Module):
     """The network of `encoder_decoder`."""
@@ -183,9 +189,9 @@ class EncoderDecoder(nnx.Module):
         made = {"dtype": blocks["dtype"], "param_dtype": blocks["param_dtype"], "rngs": rngs}
         drawn = {"embedding_init": nnx.initializers.normal(features**-0.5), **made}
         self.vocab_size, self.features, self.pad_token = vocab_size, features, pad_token
-        self.tokens = nnx.Embed(vocab_size, features, **drawn)
-        self.target_tokens = None if tied else nnx.Embed(vocab_size, features, **drawn)
-        self.head = None if tied else nnx.Linear(features, vocab_size, use_bias=False, **made)
+        self.tokens = Embed(vocab_size, features, **drawn)
+        self.target_tokens = None if tied else Embed(vocab_size, features, **drawn)
+        self.head = None if tied else Linear(features, vocab_size, use_bias=False, **made)
         self.dropout = nnx.Dropout(rate)
         self.encoder, self.decoder = (
             nnx.List(
@@ -194,7 +200,7 @@ class EncoderDecoder(nnx.Module):
             for depth, crossed in zip(depths, (False, True), strict=True)
         )
         self.encoder_norm, self.decoder_norm = (
-            nnx.LayerNorm(features, epsilon=1e-5, **made) if final_norm else None for _ in range(2)
+            LayerNorm(features, epsilon=1e-5, **made) if final_norm else None for _ in range(2)
         )
 
     def __call__(
@@ -226,15 +232,27 @@ class EncoderDecoder(nnx.Module):
             is_token=source != self.pad_token,
         )
 
+    def prefill(
+        self, carry: Carry, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, Carry]:
+        """Beginnings [B, T] of targets, with filling behind their lengths -> as `decode`."""
+        x, after = self._read(carry, tokens)
+        x, after = stopped(x, carry, after, lengths)
+        return self._logits(x), after
+
     def decode(self, carry: Carry, tokens: jax.Array) -> tuple[jax.Array, Carry]:
         """The token that was written, [B] -> logits [B, V] of the next one, and the carry."""
-        x = self._embedded(tokens[:, None], carry.position[:, None], None, self.target_tokens)
+        return self.prefill(carry, tokens[:, None])
+
+    def _read(self, carry, tokens):
+        """Tokens [B, T] that follow the carry -> the stream [B, T, D], the carry behind them."""
+        x = self._embedded(tokens, positions(carry, tokens), None, self.target_tokens)
         mask, caches = padding_mask(carry.is_token), []
         for block, cache, memory in zip(self.decoder, carry.caches, carry.memories, strict=True):
             x, cache = block.step(x, cache, carry.position, memory, memory_mask=mask)
             caches.append(cache)
-        carry = carry._replace(position=carry.position + 1, caches=tuple(caches))
-        return self._logits(x)[:, 0], carry
+        after = carry._replace(position=carry.position + tokens.shape[1], caches=tuple(caches))
+        return placed(x, carry), after
 
     def attention_maps(self, source: jax.Array, target: jax.Array) -> AttentionMaps:
         """Source [B, S], shifted target [B, T] -> all weights of attention, for drawing."""

@@ -28,6 +28,7 @@ Axes: B sequences, T tokens, S places, D features, H heads, V words.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -38,8 +39,18 @@ from flax import nnx
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
 from jdl.nn.attention import attention, causal_mask
-from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
+from jdl.nn.attention_cache import (
+    AttentionCache,
+    Past,
+    cached,
+    empty_cache,
+    placed,
+    positions,
+    stopped,
+)
 from jdl.nn.initializers import residual_normal
+from jdl.nn.token_layers import Embed, LayerNorm, Linear
+from jdl.stacks import layers, run_stack
 
 
 def gpt2(
@@ -52,6 +63,8 @@ def gpt2(
     dropout_rate: float = 0.1,
     tied: bool = True,
     norm_placement: str = "pre",
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -67,6 +80,9 @@ def gpt2(
             that a part adds to the stream, while training.
         tied: whether the head is the token embedding; else it has weights of its own.
         norm_placement: "pre", or "post", as GPT has it.
+        scan_layers: as `jdl.stacks.run_stack` has it, but in the steps of decoding, which loop;
+            `jdl.stacks.stacked(params, "blocks")` makes deep networks compile as shallow ones.
+        remat: as `run_stack` has it.
         dtype: of the computation; None takes `param_dtype`. Sums of attention and of norms are
             kept in float32.
         param_dtype: of the params.
@@ -113,8 +129,9 @@ def gpt2(
         tied=tied,
         norm_placement=norm_placement,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
+        stack={"scan_layers": scan_layers, "remat": remat},
     )
-    return functional(lambda rngs: GPT2(config, rngs=rngs))
+    return functional(lambda rngs: GPT2(config, rngs=rngs), stacks=("blocks",))
 
 
 # Radford et al. 2018, section 4.1; 2019, table 2, whose counts of parameters (117M to 1542M) are
@@ -175,18 +192,7 @@ class Config(NamedTuple):
     tied: bool
     norm_placement: str
     dtypes: dict[str, Any]
-
-
-class GPT2Carry(NamedTuple):
-    """The past of sequences that are read token by token.
-
-    Attributes:
-        caches: of each block, [B, S, H, F].
-        position: [B], the number of tokens read.
-    """
-
-    caches: tuple[AttentionCache, ...]
-    position: jax.Array
+    stack: dict[str, Any] = {}  # scan_layers and remat of `run_stack`
 
 
 class GPT2(nnx.Module):
@@ -196,8 +202,8 @@ class GPT2(nnx.Module):
         self.config = config
         drawn = {**config.dtypes, "embedding_init": nnx.initializers.normal(0.02)}
         self.context = config.context
-        self.tokens = nnx.Embed(config.vocab_size, config.hidden_dim, **drawn, rngs=rngs)
-        self.positions = nnx.Embed(config.context, config.hidden_dim, **drawn, rngs=rngs)
+        self.tokens = Embed(config.vocab_size, config.hidden_dim, **drawn, rngs=rngs)
+        self.positions = Embed(config.context, config.hidden_dim, **drawn, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout_rate)
         self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.num_layers))
         self.norm = _norm(config, rngs) if config.norm_placement == "pre" else None
@@ -216,11 +222,14 @@ class GPT2(nnx.Module):
             )
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
         x = self.dropout(x, rngs=rngs)
-        for block in self.blocks:
-            x = block(x, rngs=rngs)
+
+        def call(block, x, rngs):
+            return block(x, rngs=rngs)
+
+        x = run_stack(self.blocks, x, call, rngs=rngs, **self.config.stack)
         return self._logits(x)
 
-    def start(self, batch_size: int, *, length: int | None = None) -> GPT2Carry:
+    def start(self, batch_size: int, *, length: int | None = None) -> Past:
         """The carry before the first token.
 
         Args:
@@ -237,43 +246,33 @@ class GPT2(nnx.Module):
         dtype = config.dtypes.get("dtype") or self.tokens.embedding.dtype
         head_dim = config.hidden_dim // config.num_heads
         cache = empty_cache(batch_size, length, config.num_heads, head_dim, dtype)
-        return GPT2Carry((cache,) * config.num_layers, jnp.zeros([batch_size], jnp.int32))
+        return Past((cache,) * config.num_layers, jnp.zeros([batch_size], jnp.int32))
 
     def prefill(
-        self, carry: GPT2Carry, tokens: jax.Array, lengths: jax.Array | None = None
-    ) -> tuple[jax.Array, GPT2Carry]:
+        self, carry: Past, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, Past]:
         """Prompts [B, T], with filling behind their lengths [B] -> logits [B, V], the carry."""
         x, after = self._read(carry, tokens)
-        if lengths is None:
-            return self._logits(x[:, -1]), after
-        last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
-        return self._logits(last), after._replace(position=carry.position + lengths)
+        x, after = stopped(x, carry, after, lengths)
+        return self._logits(x), after
 
-    def decode(self, carry: GPT2Carry, tokens: jax.Array) -> tuple[jax.Array, GPT2Carry]:
+    def decode(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
         """A token [B] of each sequence -> the logits [B, V] of the next, the carry."""
         return self.prefill(carry, tokens[:, None])
 
-    def extend(self, carry: GPT2Carry, tokens: jax.Array) -> tuple[jax.Array, GPT2Carry]:
+    def extend(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
         """Tokens [B, T] of each sequence -> the logits [B, T, V] behind each, the carry."""
         x, carry = self._read(carry, tokens)
         return self._logits(x), carry
 
     def _read(self, carry, tokens):
         """Tokens [B, T] that follow the carry -> the stream [B, T, D], the carry behind them."""
-        places = carry.caches[0].keys.shape[1]
-        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= places:
-            raise ValueError(
-                f"this carry has {places} places, so tokens are [B, T] with 1 <= T <= {places}; "
-                f"got {list(tokens.shape)}. Cut the prompt, or begin with a longer carry"
-            )
-        positions = carry.position[:, None] + jnp.arange(tokens.shape[1])[None]
-        x = self.tokens(tokens) + self.positions(positions)
+        x = self.tokens(tokens) + self.positions(positions(carry, tokens))
         caches = []
-        for block, cache in zip(self.blocks, carry.caches, strict=True):
+        for block, cache in zip(layers(self.blocks), carry.caches, strict=True):
             x, cache = block.extend(x, cache, carry.position)
             caches.append(cache)
-        x = jnp.where((positions < places)[..., None], x, jnp.nan)
-        return x, GPT2Carry(tuple(caches), carry.position + tokens.shape[1])
+        return placed(x, carry), Past(tuple(caches), carry.position + tokens.shape[1])
 
     def _logits(self, x):
         x = x if self.norm is None else self.norm(x)
@@ -354,7 +353,7 @@ class CausalSelfAttention(nnx.Module):
 
 
 def _norm(config, rngs):
-    return nnx.LayerNorm(config.hidden_dim, epsilon=1e-5, **config.dtypes, rngs=rngs)
+    return LayerNorm(config.hidden_dim, epsilon=1e-5, **config.dtypes, rngs=rngs)
 
 
 def _linear(
@@ -366,7 +365,7 @@ def _linear(
     kernel_init=nnx.initializers.normal(0.02),
     use_bias=True,
 ):
-    return nnx.Linear(
+    return Linear(
         inputs,
         outputs,
         use_bias=use_bias,

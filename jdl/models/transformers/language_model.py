@@ -6,6 +6,10 @@
 
 By default 004's model of characters (sec. 6.3, example 6.3.1): a context of 256, D = 384, 6 layers
 of 6 heads, dropout 0.2, post-norm, sinusoidal positions, 4 D hidden features (004 gives no number).
+Sinusoidal positions, as large as 1, want embeddings as large: these are the square root of D times
+what is learned (Vaswani et al. 2017, section 3.4); at 0.02 a model learned little more than how
+often a character comes.
+
 GPT-2, with its fused projections and scaled start, is `jdl.models.transformers.gpt2`, whose
 `next_token` is the objective.
 
@@ -19,7 +23,6 @@ Axes: B sequences, T tokens, D features, H heads, V words.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +30,10 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
-from jdl.nn.multi_head_attention import AttentionCache
+from jdl.nn.attention_cache import Past, placed, positions, stopped
 from jdl.nn.positions import alibi, rotary, sinusoidal
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
@@ -74,8 +78,8 @@ def language_model(
 
     Returns:
         A Model: tokens [B, T], T <= context -> logits [B, T, V] of the tokens after each. Its
-        methods "start", (batch size) -> a carry, and "decode", (carry, tokens [B]) -> (logits
-        [B, V], carry), write token by token; "attention_maps", tokens -> [L, B, H, T, T].
+        methods "start", "prefill", "decode" and "extend" write token by token, as those of
+        `jdl.models.transformers.gpt2` do; "attention_maps", tokens -> [L, B, H, T, T].
 
     Raises:
         ValueError: another scheme of positions; heads that do not divide the features; from
@@ -104,33 +108,22 @@ def language_model(
     return functional(lambda rngs: LanguageModel(*sizes, blocks, rngs=rngs))
 
 
-class Carry(NamedTuple):
-    """A text on its way.
-
-    Attributes:
-        position: [B], how many tokens have been read.
-        caches: of the layers' attentions.
-    """
-
-    position: jax.Array
-    caches: tuple[AttentionCache, ...]
-
-
 class LanguageModel(nnx.Module):
     """The network of `language_model`."""
 
     def __init__(self, vocab_size, context, num_layers, positions, tied, blocks, *, rngs):
         features, made = blocks["features"], {k: blocks[k] for k in ("dtype", "param_dtype")}
-        drawn = {"embedding_init": nnx.initializers.normal(0.02), **made, "rngs": rngs}
+        std = features**-0.5 if positions == "sinusoidal" else 0.02
+        drawn = {"embedding_init": nnx.initializers.normal(std), **made, "rngs": rngs}
         self.vocab_size, self.context, self.features = vocab_size, context, features
         self.num_heads, self.scheme = blocks["num_heads"], positions
-        self.tokens = nnx.Embed(vocab_size, features, **drawn)
+        self.tokens = Embed(vocab_size, features, **drawn)
         learned = positions == "learned"
-        self.positions = nnx.Embed(context, features, **drawn) if learned else None
+        self.positions = Embed(context, features, **drawn) if learned else None
         self.dropout = nnx.Dropout(blocks["dropout_rate"])
         self.blocks = nnx.List(TransformerBlock(**blocks, rngs=rngs) for _ in range(num_layers))
-        self.norm = nnx.LayerNorm(features, epsilon=1e-5, **made, rngs=rngs)
-        self.head = None if tied else nnx.Linear(features, vocab_size, **made, rngs=rngs)
+        self.norm = LayerNorm(features, epsilon=1e-5, **made, rngs=rngs)
+        self.head = None if tied else Linear(features, vocab_size, **made, rngs=rngs)
 
     def __call__(self, tokens: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Tokens [B, T] -> logits [B, T, V]."""
@@ -150,24 +143,49 @@ class LanguageModel(nnx.Module):
             maps.append(weights)
         return jnp.stack(maps)
 
-    def start(self, batch_size: int) -> Carry:
-        """The carry before the first token."""
-        caches = (block.attention.empty_cache(batch_size, self.context) for block in self.blocks)
-        return Carry(jnp.zeros(batch_size, jnp.int32), tuple(caches))
+    def start(self, batch_size: int, *, length: int | None = None) -> Past:
+        """The carry before the first token, of `length` places; None is the context.
 
-    def decode(self, carry: Carry, tokens: jax.Array) -> tuple[jax.Array, Carry]:
+        Raises:
+            ValueError: a length that exceeds the context.
+        """
+        length = self.context if length is None else length
+        if not 1 <= length <= self.context:
+            raise ValueError(f"a carry has 1 to {self.context} places, the context; got {length}")
+        caches = (block.attention.empty_cache(batch_size, length) for block in self.blocks)
+        return Past(tuple(caches), jnp.zeros(batch_size, jnp.int32))
+
+    def prefill(
+        self, carry: Past, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, Past]:
+        """Prompts [B, T], with filling behind their lengths [B] -> logits [B, V], the carry."""
+        x, after = self._read(carry, tokens)
+        x, after = stopped(x, carry, after, lengths)
+        return self._logits(x), after
+
+    def decode(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
         """Tokens [B] -> logits [B, V] of the next ones, and the carry."""
-        positions, caches = carry.position[:, None], []
-        x = self._embedded(tokens[:, None], positions)
-        placed = self._placed(positions, jnp.arange(self.context))
+        return self.prefill(carry, tokens[:, None])
+
+    def extend(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
+        """Tokens [B, T] of each sequence -> the logits [B, T, V] behind each, the carry."""
+        x, carry = self._read(carry, tokens)
+        return self._logits(x), carry
+
+    def _read(self, carry, tokens):
+        """Tokens [B, T] that follow the carry -> the stream [B, T, D], the carry behind them."""
+        at, caches = positions(carry, tokens), []
+        x = self._embedded(tokens, at)
+        seen = self._placed(at, jnp.arange(carry.caches[0].head_keys.shape[2]))
         for block, cache in zip(self.blocks, carry.caches, strict=True):
-            x, cache = block.step(x, cache, carry.position, **placed)
+            x, cache = block.step(x, cache, carry.position, **seen)
             caches.append(cache)
-        return self._logits(x)[:, 0], Carry(carry.position + 1, tuple(caches))
+        return placed(x, carry), Past(tuple(caches), carry.position + tokens.shape[1])
 
     def _embedded(self, tokens, positions):
         x = self.tokens(tokens)
         if self.scheme == "sinusoidal":
+            x = x * self.features**0.5
             return x + sinusoidal(positions, self.features).astype(x.dtype)
         return x if self.positions is None else x + self.positions(positions)
 

@@ -33,8 +33,9 @@ from jdl.core import Model
 from jdl.functional import functional
 from jdl.models.transformers.encoder_decoder import Carry
 from jdl.nn.attention import attention, causal_mask, padding_mask
-from jdl.nn.attention_cache import AttentionCache, cached, empty_cache
+from jdl.nn.attention_cache import cached, empty_cache, placed, positions, stopped
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, Linear
 from jdl.nn.transformer_block import FeedForward
 
 
@@ -73,8 +74,8 @@ def t5(
 
     Returns:
         A Model: source [B, S], shifted target [B, T] -> logits [B, T, V]. Its methods: "encode",
-        source -> memory [B, S, D]; "start", (source, length) -> a carry, and "decode", (carry,
-        tokens [B]) -> (logits [B, V], carry), which write a target of up to `length` tokens.
+        source -> memory [B, S, D]; "start", "decode" and "prefill" of
+        `jdl.models.transformers.encoder_decoder`, which write a target.
 
     Raises:
         ValueError: from `apply`, tokens that are no integers of the vocabulary.
@@ -164,13 +165,26 @@ class T5Config(NamedTuple):
         """A norm of the stream, without a mean or a bias."""
         return nnx.RMSNorm(self.hidden_dim, epsilon=self.epsilon, **self.dtypes, rngs=rngs)
 
+    def feed_forward(self, rngs: nnx.Rngs) -> FeedForward:
+        """A block's perceptron."""
+        return FeedForward(
+            self.hidden_dim,
+            self.feed_forward_dim,
+            use_bias=False,
+            dropout_rate=self.dropout_rate,
+            kernel_init=nnx.initializers.normal(self.hidden_dim**-0.5),
+            project_init=nnx.initializers.normal(self.feed_forward_dim**-0.5),
+            **self.dtypes,
+            rngs=rngs,
+        )
+
 
 class T5(nnx.Module):
     """The network of `t5`."""
 
     def __init__(self, config, *, rngs):
         self.config = config
-        self.tokens = nnx.Embed(
+        self.tokens = Embed(
             config.vocab_size,
             config.hidden_dim,
             embedding_init=nnx.initializers.normal(1.0),
@@ -210,11 +224,17 @@ class T5(nnx.Module):
             is_token=source != config.pad_token,
         )
 
+    def prefill(
+        self, carry: Carry, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, Carry]:
+        """Beginnings [B, T] of targets, with filling behind their lengths -> as `decode`."""
+        x, after = self.decoder.step(self.tokens(tokens), positions(carry, tokens), carry)
+        x, after = stopped(placed(x, carry), carry, after, lengths)
+        return self._logits(x, None), after
+
     def decode(self, carry: Carry, tokens: jax.Array) -> tuple[jax.Array, Carry]:
         """The token that was written, [B] -> logits [B, V] of the next one, and the carry."""
-        x, caches = self.decoder.step(self.tokens(tokens[:, None]), carry)
-        carry = carry._replace(position=carry.position + 1, caches=caches)
-        return self._logits(x, None)[:, 0], carry
+        return self.prefill(carry, tokens[:, None])
 
     def _seen(self, source):
         return padding_mask(source != self.config.pad_token)
@@ -225,11 +245,15 @@ class T5(nnx.Module):
 
 
 class Stack(nnx.Module):
-    """The blocks of one side, the biases of distances they share, and a norm."""
+    """The blocks of one side, the biases of distances they share, and a norm.
 
-    def __init__(self, config, *, decodes, rngs):
+    A stack that decodes and does not cross has no memory: it is a language model's.
+    """
+
+    def __init__(self, config, *, decodes, crosses=None, rngs):
+        crosses = decodes if crosses is None else crosses
         self.config, self.decodes = config, decodes
-        self.biases = nnx.Embed(
+        self.biases = Embed(
             config.num_buckets,
             config.num_heads,
             embedding_init=nnx.initializers.normal(config.hidden_dim**-0.5),
@@ -237,7 +261,7 @@ class Stack(nnx.Module):
             rngs=rngs,
         )
         self.blocks = nnx.List(
-            Block(config, decodes=decodes, rngs=rngs) for _ in range(config.num_layers)
+            Block(config, crosses=crosses, rngs=rngs) for _ in range(config.num_layers)
         )
         self.norm = config.norm(rngs)
 
@@ -250,18 +274,19 @@ class Stack(nnx.Module):
             x = block(x, mask, bias, crossed, memory_mask, rngs=rngs)
         return self.norm(x)
 
-    def step(self, x: jax.Array, carry: Carry) -> tuple[jax.Array, tuple[AttentionCache, ...]]:
-        """One token [B, 1, D] behind the carry, and the caches with it in them."""
-        length = carry.caches[0].keys.shape[1]
-        bias = self.bias(carry.position[:, None], jnp.arange(length))
-        mask, caches = causal_mask(1, length, carry.position), []
-        memory_mask = padding_mask(carry.is_token)
+    def step(self, x: jax.Array, at: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+        """Tokens [B, T, D] behind the carry, at positions [B, T] -> [B, T, D], and the carry."""
+        length = carry.caches[0].head_keys.shape[2]
+        bias = self.bias(at, jnp.arange(length))
+        mask, caches = causal_mask(x.shape[1], length, carry.position), []
+        memory_mask = None if carry.is_token is None else padding_mask(carry.is_token)
         for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
             keys_values = block.attention.keys_values(block.attention_norm(x))
             caches.append(cached(cache, *keys_values, carry.position))
             known = caches[-1].keys, caches[-1].values
             x = block(x, mask, bias, memory, memory_mask, known=known)
-        return self.norm(x), tuple(caches)
+        after = carry._replace(position=carry.position + x.shape[1], caches=tuple(caches))
+        return self.norm(x), after
 
     def bias(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
         """Positions [B, I] of queries and [J] of keys -> what is added to scores, [B, H, I, J]."""
@@ -277,22 +302,13 @@ class Stack(nnx.Module):
 class Block(nnx.Module):
     """Attention, in a decoder attention to the memory, and a perceptron."""
 
-    def __init__(self, config, *, decodes, rngs):
+    def __init__(self, config, *, crosses, rngs):
         self.attention_norm, self.attention = config.norm(rngs), Attention(config, rngs=rngs)
         self.cross_attention_norm, self.cross_attention = (
-            (config.norm(rngs), Attention(config, rngs=rngs)) if decodes else (None, None)
+            (config.norm(rngs), Attention(config, rngs=rngs)) if crosses else (None, None)
         )
         self.feed_forward_norm = config.norm(rngs)
-        self.feed_forward = FeedForward(
-            config.hidden_dim,
-            config.feed_forward_dim,
-            use_bias=False,
-            dropout_rate=config.dropout_rate,
-            kernel_init=nnx.initializers.normal(config.hidden_dim**-0.5),
-            project_init=nnx.initializers.normal(config.feed_forward_dim**-0.5),
-            **config.dtypes,
-            rngs=rngs,
-        )
+        self.feed_forward = config.feed_forward(rngs)
         self.dropout = nnx.Dropout(config.dropout_rate)
 
     def __call__(
@@ -321,7 +337,7 @@ class Attention(nnx.Module):
         def linear(inputs, outputs, variance):
             init = nnx.initializers.normal(float(np.sqrt(variance)))
             options = {"use_bias": False, "kernel_init": init, **config.dtypes}
-            return nnx.Linear(inputs, outputs, **options, rngs=rngs)
+            return Linear(inputs, outputs, **options, rngs=rngs)
 
         self.query = linear(features, width, 1 / (features * config.head_dim))
         self.key = linear(features, width, 1 / features)

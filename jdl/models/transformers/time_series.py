@@ -39,6 +39,7 @@ from jdl.nn.attention import padding_mask
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.nn.positions import sinusoidal
 from jdl.nn.recurrent_layers import RecurrentLayer
+from jdl.nn.token_layers import LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 HEADS = ("lstm", "pooled")
@@ -137,11 +138,11 @@ class TimeSeriesTransformer(nnx.Module):
     def __init__(self, in_features, num_layers, positions, block, head, made):
         features = block["features"]
         self.in_features, self.features, self.scheme = in_features, features, positions
-        self.embed = nnx.Linear(in_features, features, **made)
+        self.embed = Linear(in_features, features, **made)
         self.dropout = nnx.Dropout(block["dropout_rate"])
         rngs = made["rngs"]
         self.blocks = nnx.List(TransformerBlock(**block, rngs=rngs) for _ in range(num_layers))
-        self.norm = nnx.LayerNorm(features, epsilon=block["epsilon"], **made)
+        self.norm = LayerNorm(features, epsilon=block["epsilon"], **made)
         self.head = head
 
     def __call__(
@@ -195,7 +196,7 @@ class MeanHead(nnx.Module):
 
     def __init__(self, widths, activation, dropout_rate, made):
         pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nnx.List(nnx.Linear(*pair, **made) for pair in pairs)
+        self.layers = nnx.List(Linear(*pair, **made) for pair in pairs)
         self.activation, self.dropout = activation, nnx.Dropout(dropout_rate)
 
     def __call__(

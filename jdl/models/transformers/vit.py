@@ -36,6 +36,7 @@ from jdl.core import Model
 from jdl.functional import functional
 from jdl.models.convnets.image_shape import check_images
 from jdl.nn.positions import resized_grid
+from jdl.nn.token_layers import LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
 
 EXACT_GELU = functools.partial(jax.nn.gelu, approximate=False)
@@ -231,12 +232,10 @@ class ViT(nnx.Module):
         self.first_norm = _norm(config, made) if config.first_norm else None
         self.blocks = nnx.List(_block(config, made) for _ in range(config.num_layers))
         self.norm = _norm(config, made)
-        self.pooler = nnx.Linear(features, features, **made) if config.pooler else None
+        self.pooler = Linear(features, features, **made) if config.pooler else None
         options = {"use_bias": config.head_bias, "kernel_init": config.head_init, **made}
         self.head = (
-            None
-            if config.num_classes is None
-            else nnx.Linear(features, config.num_classes, **options)
+            None if config.num_classes is None else Linear(features, config.num_classes, **options)
         )
 
     def __call__(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
@@ -309,7 +308,7 @@ def _block(config, made):
 
 
 def _norm(config, made):
-    return nnx.LayerNorm(config.hidden_dim, epsilon=config.epsilon, **made)
+    return LayerNorm(config.hidden_dim, epsilon=config.epsilon, **made)
 
 
 def _pair(size):

@@ -51,6 +51,7 @@ from jdl.functional import functional
 from jdl.nn.attention import attention
 from jdl.nn.positions import sinusoidal
 from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_layers import Embed, LayerNorm
 from jdl.nn.transformer_block import FeedForward
 
 GELU = functools.partial(jax.nn.gelu, approximate=False)
@@ -200,7 +201,7 @@ class XLNet(nnx.Module):
 
     def __init__(self, config, *, rngs):
         self.config = config
-        self.tokens = nnx.Embed(
+        self.tokens = Embed(
             config.vocab_size, config.hidden_dim, embedding_init=_INIT, **config.dtypes, rngs=rngs
         )
         dtype = config.dtypes["param_dtype"]
@@ -342,7 +343,7 @@ class Block(nnx.Module):
         self.content_bias, self.distance_bias = drawn(*by_head), drawn(*by_head)
         self.segment_bias, self.segments = drawn(*by_head), drawn(2, *by_head)
         made = {**config.dtypes, "rngs": rngs}
-        self.attention_norm = nnx.LayerNorm(features, epsilon=config.epsilon, **made)
+        self.attention_norm = LayerNorm(features, epsilon=config.epsilon, **made)
         self.feed_forward = FeedForward(
             features,
             config.feed_forward_dim,
@@ -351,7 +352,7 @@ class Block(nnx.Module):
             kernel_init=_INIT,
             **made,
         )
-        self.feed_forward_norm = nnx.LayerNorm(features, epsilon=config.epsilon, **made)
+        self.feed_forward_norm = LayerNorm(features, epsilon=config.epsilon, **made)
         self.dropout = nnx.Dropout(config.dropout_rate)
 
     def __call__(self, x, content, distances, differs, mask, *, rngs=None) -> jax.Array:
