@@ -1,4 +1,4 @@
-"""Layers of tokens: Flax's in values and gradients, and a gradient without a product over two axes."""
+"""Layers of tokens: Flax's values and gradients, and no product over two axes."""
 
 import functools
 
@@ -29,7 +29,7 @@ def test_values_tangents_and_gradients_are_those_of_flax(name):
     ours, flaxs, sizes = PAIRS[name]
     layers = [build(**sizes(), rngs=nnx.Rngs(0)) for build in (ours, flaxs)]
     params = nnx.to_pure_dict(nnx.state(layers[1]))
-    moved = jax.tree.map(lambda p: p + 0.5 + jnp.arange(p.shape[-1]) / 7, params)
+    moved = jax.tree.map(lambda p: p + 0.5 + jnp.arange(p.size).reshape(p.shape) / 7, params)
 
     def found(params, x, layer):
         call = functools.partial(called, layer)
