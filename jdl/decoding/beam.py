@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from jdl.core import Tree
-from jdl.decoding.prompt import Prefill, Step, read_prompt
+from jdl.decoding.prompt import Step, read_prompt
 
 Divisor = Callable[[jax.Array], jax.Array]  # numbers of tokens -> what totals are divided by
 
@@ -98,12 +98,10 @@ def beam_search(
     *,
     width: int,
     length: int,
-    lengths: jax.Array | None = None,
     end_token: int | None = None,
     pad_token: int = 0,
     divisor: Divisor | None = None,
-    prefill: Prefill | None = None,
-    context: int | None = None,
+    **reading,
 ) -> Beams:
     """Searches for probable sequences behind prompts, `width` at a time.
 
@@ -113,12 +111,10 @@ def beam_search(
         prompt: integers [B, P]; a start token alone, [B, 1], where there is no other.
         width: K.
         length: N, the most new tokens.
-        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
         end_token: finishes a hypothesis; None has all run on.
         pad_token: the filling behind an end token.
         divisor: of the totals, by the numbers of tokens; None scores by the totals.
-        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
-        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+        reading: `lengths`, `prefill` and `context`, as `read_prompt` has them.
 
     Returns:
         The Beams. At the most new tokens, what is unfinished is there with the score it has.
@@ -134,19 +130,10 @@ def beam_search(
         >>> beams.tokens[0].tolist(), [round(float(x), 2) for x in jnp.exp(beams.scores[0])]
         ([[2, 1], [1, 0]], [0.36, 0.2])
     """
-    if width < 1:
-        raise ValueError(f"a search keeps a beam at least; got width={width}")
-    logits, carry = read_prompt(
-        step,
-        carry,
-        prompt,
-        length=length,
-        lengths=lengths,
-        prefill=prefill,
-        context=context,
-        special={"end_token": end_token, "pad_token": pad_token},
+    special = {"end_token": end_token, "pad_token": pad_token}
+    logits, parted = read_for_beams(
+        step, carry, prompt, width, length=length, special=special, **reading
     )
-    carry, logits = jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), (carry, logits))
     blank = no_beams(len(logits) // width, width, length, pad_token)
     blank = blank._replace(tree=_no_tree(blank))
     best = _extended(0, logits, blank, end_token, pad_token, divisor)
@@ -158,11 +145,35 @@ def beam_search(
     def extend(state):
         time, carry, beams = state
         parents = beams.tree.parents[time - 1]
-        carry = jax.tree.map(lambda x: of_parents(x, parents), carry)
+        carry = of_parents(carry, parents, parted)
         logits, carry = step(carry, beams.tree.tokens[time - 1].ravel())
         return time + 1, carry, _extended(time, logits, beams, end_token, pad_token, divisor)
 
-    return jax.lax.while_loop(unfinished, extend, (1, carry, best))[-1]
+    return jax.lax.while_loop(unfinished, extend, (1, parted, best))[-1]
+
+
+def read_for_beams(
+    step: Step, carry: Tree, prompt: jax.Array, width: int, **asked
+) -> tuple[jax.Array, Tree]:
+    """Reads the prompts, and repeats what stands behind each for its beams.
+
+    Args:
+        step: (carry, tokens) -> (logits, carry).
+        carry: before the prompt, arrays [B, ...].
+        prompt: integers [B, P].
+        width: K.
+        asked: of `read_prompt`.
+
+    Returns:
+        The logits [B K, V] of the first new token, and the carry, arrays [B K, ...].
+
+    Raises:
+        ValueError: see `read_prompt`; a width below 1.
+    """
+    if width < 1:
+        raise ValueError(f"a search keeps a beam at least; got width={width}")
+    found = read_prompt(step, carry, prompt, **asked)
+    return jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), found)
 
 
 def no_beams(batch_size: int, width: int, length: int, pad_token: int) -> Beams:
@@ -189,10 +200,30 @@ def picked(beams: Beams, places: jax.Array) -> Beams:
     return jax.tree.map(at, beams)
 
 
-def of_parents(x: jax.Array, parents: jax.Array) -> jax.Array:
-    """An array of a carry, [B K, ...], in the order of the parents [B, K]."""
+def of_parents(carry: Tree, parents: jax.Array, parted: Tree) -> Tree:
+    """A carry [B K, ...] in the order of the parents [B, K].
+
+    A part of it that has a method `reordered(rows, parted)`, as `jdl.nn.attention_cache.Past` has,
+    is ordered by that: what beams have in common since they parted need not move.
+
+    Args:
+        carry: of the beams.
+        parents: places among the K beams.
+        parted: the carry behind the prompts, where the beams of each sequence were one.
+
+    Returns:
+        The carry.
+    """
     batch, width = parents.shape
-    return x[(jnp.arange(batch)[:, None] * width + parents).ravel()]
+    rows = (jnp.arange(batch)[:, None] * width + parents).ravel()
+
+    def orders_itself(part):
+        return hasattr(part, "reordered")
+
+    def ordered(part, before):
+        return part.reordered(rows, before) if orders_itself(part) else part[rows]
+
+    return jax.tree.map(ordered, carry, parted, is_leaf=orders_itself)
 
 
 def _no_tree(beams):

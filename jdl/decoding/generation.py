@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jdl.core import Key, Tree
 from jdl.decoding.choice import greedy
-from jdl.decoding.prompt import Prefill, Step, read_prompt
+from jdl.decoding.prompt import Step, read_prompt
 
 
 class Generated(NamedTuple):
@@ -43,12 +43,10 @@ def generate(
     key: Key | None = None,
     *,
     length: int,
-    lengths: jax.Array | None = None,
     choose: Callable[[jax.Array, Key | None], jax.Array] = greedy,
     end_token: int | None = None,
     pad_token: int = 0,
-    prefill: Prefill | None = None,
-    context: int | None = None,
+    **reading,
 ) -> Generated:
     """Generates tokens behind prompts.
 
@@ -58,13 +56,11 @@ def generate(
         prompt: integers [B, P]; a start token alone, [B, 1], where there is no other.
         key: of the draws; greedy needs none.
         length: N, the most new tokens.
-        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
-            `filled_behind` brings prompts that are filled up in front into this form.
         choose: (logits [B, V], key) -> tokens [B].
         end_token: ends its sequence; None has all run on.
         pad_token: the filling behind an end token.
-        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
-        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+        reading: `lengths`, `prefill` and `context`, as `read_prompt` has them;
+            `filled_behind` brings prompts that are filled up in front into the form of `lengths`.
 
     Returns:
         The Generated. The last new token is not read, so the carry lacks it.
@@ -77,16 +73,8 @@ def generate(
         >>> generate(successor, (), jnp.array([[3], [6]]), length=4, end_token=8).tokens.tolist()
         [[4, 5, 6, 7], [7, 8, 0, 0]]
     """
-    logits, carry = read_prompt(
-        step,
-        carry,
-        prompt,
-        length=length,
-        lengths=lengths,
-        prefill=prefill,
-        context=context,
-        special={"end_token": end_token, "pad_token": pad_token},
-    )
+    special = {"end_token": end_token, "pad_token": pad_token}
+    logits, carry = read_prompt(step, carry, prompt, length=length, special=special, **reading)
     keys = None if key is None else jax.random.split(key, length)
     batch = len(logits)
 

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from jdl.core import Tree
-from jdl.decoding.beam import Beams, Divisor, no_beams, of_parents, picked
-from jdl.decoding.prompt import Prefill, Step, read_prompt
+from jdl.decoding.beam import Beams, Divisor, no_beams, of_parents, picked, read_for_beams
+from jdl.decoding.prompt import Step
 
 
 def pooled_beam_search(
@@ -31,11 +31,9 @@ def pooled_beam_search(
     width: int,
     length: int,
     end_token: int,
-    lengths: jax.Array | None = None,
     pad_token: int = 0,
     divisor: Divisor | None = None,
-    prefill: Prefill | None = None,
-    context: int | None = None,
+    **reading,
 ) -> Beams:
     """Searches for probable sequences behind prompts, `width` at a time and as many put aside.
 
@@ -46,11 +44,9 @@ def pooled_beam_search(
         width: K.
         length: N, the most new tokens.
         end_token: finishes a hypothesis.
-        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
         pad_token: the filling behind an end token.
         divisor: of the totals, by the numbers of tokens, growing with them; None scores by totals.
-        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
-        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+        reading: `lengths`, `prefill` and `context`, as `read_prompt` has them.
 
     Returns:
         The Beams of the pool, without a tree.
@@ -65,20 +61,11 @@ def pooled_beam_search(
         >>> jax.eval_shape(search, jnp.array([[1]])).tokens.shape
         (1, 2, 4)
     """
-    if width < 1:
-        raise ValueError(f"a search keeps a beam at least; got width={width}")
-    logits, carry = read_prompt(
-        step,
-        carry,
-        prompt,
-        length=length,
-        lengths=lengths,
-        prefill=prefill,
-        context=context,
-        special={"end_token": end_token, "pad_token": pad_token},
+    special = {"end_token": end_token, "pad_token": pad_token}
+    logits, parted = read_for_beams(
+        step, carry, prompt, width, length=length, special=special, **reading
     )
-    batch = len(logits)
-    carry, logits = jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), (carry, logits))
+    batch = len(logits) // width
     divisor = jnp.ones_like if divisor is None else divisor
     beams = no_beams(batch, width, length, pad_token)
     pool = beams._replace(scores=jnp.full([batch, width], -jnp.inf))
@@ -93,11 +80,11 @@ def pooled_beam_search(
 
     def advance(state):
         time, carry, parents, beams, pool = state
-        carry = jax.tree.map(lambda x: of_parents(x, parents), carry)
+        carry = of_parents(carry, parents, parted)
         logits, carry = step(carry, beams.tokens[:, :, time - 1].ravel())
         return time + 1, carry, *extend(time, logits, beams, pool)
 
-    start = (1, carry, *extend(0, logits, beams, pool))
+    start = (1, parted, *extend(0, logits, beams, pool))
     return jax.lax.while_loop(unfinished, advance, start)[-1]
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jdl.core import Tree
 from jdl.decoding.beam import Beams, Divisor, Level, per_token, picked
-from jdl.decoding.prompt import Prefill, Step, read_prompt
+from jdl.decoding.prompt import Step, read_prompt
 
 MOST_LEAVES = 65536  # a depth of 16 with two branches
 
@@ -30,12 +30,10 @@ def tree_search(
     *,
     branches: int,
     length: int,
-    lengths: jax.Array | None = None,
     end_token: int | None = None,
     pad_token: int = 0,
     divisor: Divisor | None = None,
-    prefill: Prefill | None = None,
-    context: int | None = None,
+    **reading,
 ) -> Beams:
     """Grows the whole tree of the `branches` most probable words of each hypothesis.
 
@@ -45,12 +43,10 @@ def tree_search(
         prompt: integers [B, P]; a start token alone, [B, 1], where there is no other.
         branches: k, up to V.
         length: N, the depth of the tree; its program is as long.
-        lengths: of the prompts without the filling behind them, [B]; None where all have P tokens.
         end_token: finishes a hypothesis; None has all run on.
         pad_token: the filling behind an end token.
         divisor: of the totals, by the numbers of tokens; None is `per_token()`, 004's.
-        prefill: (carry, prompt, lengths) -> (logits [B, V], carry), reads the prompt in one pass.
-        context: the longest sequence of the model, of prompt and new tokens; None has no limit.
+        reading: `lengths`, `prefill` and `context`, as `read_prompt` has them.
 
     Returns:
         The Beams, M = k + k^2 + ... + k^N: the finished ones first, then the unfinished ones of
@@ -67,16 +63,8 @@ def tree_search(
         >>> found.tokens.shape, [level.tokens.shape[1] for level in found.tree]
         ((1, 14, 3), [2, 4, 8])
     """
-    logits, carry = read_prompt(
-        step,
-        carry,
-        prompt,
-        length=length,
-        lengths=lengths,
-        prefill=prefill,
-        context=context,
-        special={"end_token": end_token, "pad_token": pad_token},
-    )
+    special = {"end_token": end_token, "pad_token": pad_token}
+    logits, carry = read_prompt(step, carry, prompt, length=length, special=special, **reading)
     if not 1 <= branches <= logits.shape[-1] or branches**length > MOST_LEAVES:
         raise ValueError(
             f"a tree has 1 to {logits.shape[-1]} branches, the words, and at most {MOST_LEAVES} "

@@ -9,13 +9,19 @@ hidden and will be overwritten.
 
 A head's keys stand side by side: 256 places of 16 sequences are attended in half the time on a CPU.
 
-Axes: B sequences, I new tokens, S places, H heads, F features of a head.
+A model reads new tokens behind its `Past`, the caches of all its layers, at `positions`; `placed`
+marks those that found no place, and `stopped` stands behind the last true token of each prompt.
+
+Axes: B sequences, I new tokens, S places, H heads, F features of a head, D features.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+
+CHUNK = 32  # places that change their sequence at once
+Carry = TypeVar("Carry")  # has the fields of Past
 
 
 class AttentionCache(NamedTuple):
@@ -76,3 +82,100 @@ def cached(
         return old.at[rows, :, places].set(new.astype(old.dtype), mode="drop")
 
     return AttentionCache(written(cache.head_keys, keys), written(cache.head_values, values))
+
+
+class Past(NamedTuple):
+    """The past of sequences that a decoder reads token by token.
+
+    Attributes:
+        caches: of each layer, S places.
+        position: [B], the number of tokens read.
+    """
+
+    caches: tuple[AttentionCache, ...]
+    position: jax.Array
+
+    def reordered(self, rows: jax.Array, parted: "Past") -> "Past":
+        """See `reordered`."""
+        return reordered(self, rows, parted)
+
+
+def positions(past: Carry, tokens: jax.Array) -> jax.Array:
+    """Where new tokens [B, I] stand behind a past: [B, I].
+
+    Raises:
+        ValueError: more tokens than the past has places, or another rank.
+    """
+    places = past.caches[0].head_keys.shape[2]
+    if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= places:
+        raise ValueError(
+            f"this carry has {places} places, so tokens are [B, T] with 1 <= T <= {places}; "
+            f"got {list(tokens.shape)}. Cut the prompt, or begin with a longer carry"
+        )
+    return past.position[:, None] + jnp.arange(tokens.shape[1])[None]
+
+
+def placed(x: jax.Array, past: Carry) -> jax.Array:
+    """Features [B, I, D] behind a past: nan where a token found no place."""
+    at = past.position[:, None] + jnp.arange(x.shape[1])[None]
+    return jnp.where((at < past.caches[0].head_keys.shape[2])[..., None], x, jnp.nan)
+
+
+def stopped(
+    x: jax.Array, before: Carry, after: Carry, lengths: jax.Array | None
+) -> tuple[jax.Array, Carry]:
+    """What stands behind the last true token of prompts that were read.
+
+    Args:
+        x: [B, I, D].
+        before: the carry that the prompts were read behind.
+        after: the carry behind all I tokens.
+        lengths: [B] of 1 to I, without the filling behind; None where all have I tokens.
+
+    Returns:
+        [B, D], and the carry there.
+    """
+    if lengths is None:
+        return x[:, -1], after
+    last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
+    return last, after._replace(position=before.position + lengths)
+
+
+def reordered(carry: Carry, rows: jax.Array, parted: Carry) -> Carry:
+    """A carry whose sequence b goes on from what sequence rows[b] has read.
+
+    Only the places behind the parting are moved, in place, some at a time: a beam search spends a
+    third to a half of the time that it does with whole caches.
+
+    Args:
+        carry: with caches and positions. Its other fields stay, being alike before the parting.
+        rows: [B], of sequences that were one before they parted, and have read as much.
+        parted: the carry where they did.
+
+    Returns:
+        The carry.
+
+    Example:
+        >>> cache = AttentionCache(*jnp.arange(12.0).reshape(2, 2, 1, 3, 1))
+        >>> now, parted = (Past((cache,), jnp.full(2, read)) for read in (2, 1))
+        >>> now.reordered(jnp.array([1, 1]), parted).caches[0].keys[..., 0, 0].tolist()
+        [[0.0, 4.0, 2.0], [3.0, 4.0, 5.0]]
+    """
+    size = min(CHUNK, carry.caches[0].head_keys.shape[2])
+    first, last = parted.position.min(), carry.position.max()
+
+    def move(number, caches):
+        begin = first + number * size
+        at = jnp.minimum(begin, caches[0].head_keys.shape[2] - size)
+        # The last chunk may reach back to places that were moved already.
+        still = (at + jnp.arange(size) < begin) | (at + jnp.arange(size) >= last)
+
+        def moved(x):
+            old = jax.lax.dynamic_slice_in_dim(x, at, size, axis=2)
+            new = jnp.where(still[None, None, :, None], old, old[rows])
+            return jax.lax.dynamic_update_slice_in_dim(x, new, at, axis=2)
+
+        return jax.tree.map(moved, caches)
+
+    caches = jax.lax.fori_loop(0, -(-(last - first) // size), move, carry.caches)
+    return carry._replace(caches=caches, position=carry.position[rows])

@@ -137,7 +137,16 @@ def test_token_by_token_it_says_what_it_says_at_once(small):
 
         return jax.lax.scan(step, carry, target.T)
 
+    def at_once(params, source, target):
+        carry, _ = model.apply(Variables(params), source, 4, method="start")
+        read = bound(model, Variables(params), "prefill")
+        logits, after = read(carry, target, np.array([1, 3]))
+        return logits, read(after, target[:, :2])[0]
+
     carry, found = quick(stepwise, params, SOURCE, TARGET)
+    behind, beyond = quick(at_once, params, SOURCE, TARGET)
+    np.testing.assert_allclose(behind, found[np.array([0, 2]), np.arange(2)], rtol=1e-5, atol=1e-5)
+    assert np.isfinite(beyond[0]).all() and np.isnan(beyond[1]).all()  # there is no place left
     np.testing.assert_allclose(found.swapaxes(0, 1), logits(SOURCE, TARGET), rtol=1e-3, atol=1e-3)
     assert carry.position.tolist() == [4, 4]
     assert {x.shape[0] for x in jax.tree.leaves(carry)} == {2}  # a beam can be reordered

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jdl.core import Variables
+from jdl.decoding import bound
 from jdl.models.transformers.attention_language_model import attention_language_model
 from jdl.models.transformers.language_model import POSITIONS, language_model
 from tests.models.transformers.test_encoder_decoder import count, drawn
@@ -41,23 +42,28 @@ def test_schemes_differ_by_a_table_alone(key):
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "alibi"])
-def test_token_by_token_it_says_what_it_says_at_once(positions):
+def test_behind_prompts_of_two_lengths_it_says_what_it_says_at_once(positions):
+    """The prompts in one pass, a token, then two at once, of which the last finds no place."""
     model = SMALL(positions=positions)
-    params = drawn(model)
+    params, lengths = drawn(model), np.array([1, 3])
 
     def both(params, tokens):
         variables = Variables(params)
+        read = functools.partial(bound, model, variables)
+        carry, _ = model.apply(variables, 2, length=5, method="start")
+        prompt = jnp.where(jnp.arange(3)[None] < lengths[:, None], tokens[:, :3], 6)
+        first, carry = read("prefill")(carry, prompt, lengths)
+        at = jnp.take_along_axis(tokens, lengths[:, None] + jnp.arange(3)[None], axis=1)
+        second, carry = read("decode")(carry, at[:, 0])
+        others, carry = read("extend")(carry, at[:, 1:])
+        found = jnp.concatenate([first[:, None], second[:, None], others], axis=1)
+        return found, model.apply(variables, tokens)[0], carry.position
 
-        def step(carry, tokens):
-            outputs, carry = model.apply(variables, carry, tokens, method="decode")[0]
-            return carry, outputs
-
-        carry, _ = model.apply(variables, 2, method="start")
-        _, outputs = jax.lax.scan(step, carry, tokens.T)
-        return outputs.swapaxes(0, 1), model.apply(variables, tokens)[0]
-
-    found, expected = quick(both, params, TOKENS)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    found, whole, position = quick(both, params, np.pad(TOKENS, ((0, 0), (0, 1))))
+    expected = np.stack([whole[0, :4], whole[1, 2:6]])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found[1, :3], expected[1, :3], rtol=1e-3, atol=1e-3)
+    assert np.isnan(found[1, 3]).all() and position.tolist() == [4, 6]
 
 
 def test_without_positions_the_order_of_the_past_is_lost():

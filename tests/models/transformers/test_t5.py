@@ -63,10 +63,14 @@ def test_a_token_at_a_time_has_the_logits_of_all_at_once(model, variables):
     def by_step(variables, source, target):
         carry, _ = model.apply(variables, source, 4, method="start")
         read = functools.partial(bound(model, variables))
-        return jax.lax.scan(lambda carry, token: read(carry, token)[::-1], carry, target.T)[1]
+        found = jax.lax.scan(lambda carry, token: read(carry, token)[::-1], carry, target.T)[1]
+        prompt = bound(model, variables, "prefill")(carry, target, np.array([1, 3]))
+        return found, prompt[0]
 
     whole = quick(lambda v, s, t: model.apply(v, s, t)[0])
-    found = np.asarray(quick(by_step)(variables, source, target)).swapaxes(0, 1)
+    steps, prompt = map(np.asarray, quick(by_step)(variables, source, target))
+    found = steps.swapaxes(0, 1)
+    np.testing.assert_allclose(prompt, found[np.arange(2), [0, 2]], rtol=1e-5, atol=1e-5)
     expected = np.asarray(whole(variables, source, target))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     # Padding of the source is not seen; later tokens of the target are not either.
