@@ -50,12 +50,13 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ..
         (5, 2)
     """
 
-    @functools.cache
-    def parts(paths):
-        module = nnx.eval_shape(lambda: with_joined(build(nnx.Rngs(0)), paths))
-        return nnx.split(module, nnx.Param, ...)
+    plain = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
 
-    parts(())  # for the mistakes in the arguments
+    @functools.cache
+    def joined():
+        definition, *states = plain
+        module = nnx.eval_shape(lambda x: with_joined(nnx.merge(definition, *x), stacks), states)
+        return nnx.split(module, nnx.Param, ...)
 
     def init(key):
         _, params, buffers = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
@@ -63,7 +64,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ..
 
     def apply(variables, *inputs, key=None, train=False, method="__call__", **options):
         joins = any(is_stacked(variables.params, path) for path in stacks)
-        definition, params, buffers = parts(stacks if joins else ())
+        definition, params, buffers = joined() if joins else plain
         module = nnx.merge(
             definition,
             _filled(params, variables.params, "params"),
