@@ -100,7 +100,6 @@ def text_and_image(num_text: int, columns: int, kind: str, *, kernel_size: int =
             return distance % columns == 0
         if kind == "dense":
             return distance >= 0
-        # The row above whose middle is the nearest: another one is farther, in a wide image.
         rows = [abs(distance - columns * row) <= half for row in range(half + 1)]
         return jnp.any(jnp.stack(rows), axis=0)
 

@@ -43,7 +43,8 @@ from flax import nnx
 
 from jdl.core import Model
 from jdl.functional import functional
-from jdl.models.transformers.sparse_decoder import DecoderCarry, SparseDecoder
+from jdl.models.transformers.sparse_decoder import SparseDecoder
+from jdl.nn.attention_cache import Past, positions, stopped
 from jdl.nn.attention_patterns import banded, dense
 from jdl.nn.token_ids import check_tokens
 from jdl.nn.token_layers import Embed
@@ -132,7 +133,7 @@ class GPT3(nnx.Module):
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
         return self.tokens.attend(self.body(self.dropout(x, rngs=rngs), rngs=rngs))
 
-    def start(self, batch_size: int, *, length: int | None = None) -> DecoderCarry:
+    def start(self, batch_size: int, *, length: int | None = None) -> Past:
         """The carry before the first token, of `length` places; None is the context.
 
         Raises:
@@ -144,25 +145,23 @@ class GPT3(nnx.Module):
         return self.body.start(batch_size, length)
 
     def prefill(
-        self, carry: DecoderCarry, tokens: jax.Array, lengths: jax.Array | None = None
-    ) -> tuple[jax.Array, DecoderCarry]:
+        self, carry: Past, tokens: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, Past]:
         """Prompts [B, T], with filling behind their lengths [B] -> logits [B, V], the carry."""
         x, after = self._read(carry, tokens)
-        if lengths is None:
-            return self.tokens.attend(x[:, -1]), after
-        last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
-        return self.tokens.attend(last), after._replace(position=carry.position + lengths)
+        x, after = stopped(x, carry, after, lengths)
+        return self.tokens.attend(x), after
 
-    def decode(self, carry: DecoderCarry, tokens: jax.Array) -> tuple[jax.Array, DecoderCarry]:
+    def decode(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
         """A token [B] of each sequence -> the logits [B, V] of the next, the carry."""
         return self.prefill(carry, tokens[:, None])
 
-    def extend(self, carry: DecoderCarry, tokens: jax.Array) -> tuple[jax.Array, DecoderCarry]:
+    def extend(self, carry: Past, tokens: jax.Array) -> tuple[jax.Array, Past]:
         """Tokens [B, T] of each sequence -> the logits [B, T, V] behind each, the carry."""
         x, carry = self._read(carry, tokens)
         return self.tokens.attend(x), carry
 
     def _read(self, carry, tokens):
-        check_tokens(tokens, self.vocab_size, carry.places)
-        positions = carry.position[:, None] + jnp.arange(tokens.shape[1])[None]
-        return self.body.extend(self.tokens(tokens) + self.positions(positions), carry)
+        at = positions(carry, tokens)
+        check_tokens(tokens, self.vocab_size)
+        return self.body.extend(self.tokens(tokens) + self.positions(at), carry)

@@ -13,36 +13,19 @@ Axes: B sequences, T tokens, S places of a carry, D features.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jdl.nn.attention_cache import AttentionCache
+from jdl.nn.attention_cache import Past, placed
 from jdl.nn.attention_patterns import Pattern, dense, pattern_mask
 from jdl.nn.initializers import residual_normal
 from jdl.nn.token_layers import LayerNorm
 from jdl.nn.transformer_block import TransformerBlock
 
 TANH_GELU = functools.partial(jax.nn.gelu, approximate=True)
-
-
-class DecoderCarry(NamedTuple):
-    """The past of sequences that are read token by token.
-
-    Attributes:
-        caches: of each block, of S places.
-        position: [B], the number of tokens read.
-    """
-
-    caches: tuple[AttentionCache, ...]
-    position: jax.Array
-
-    @property
-    def places(self) -> int:
-        """S."""
-        return self.caches[0].head_keys.shape[2]
 
 
 class SparseDecoder(nnx.Module):
@@ -106,20 +89,20 @@ class SparseDecoder(nnx.Module):
             x = block(x, **sees, rngs=rngs)
         return self.norm(x)
 
-    def start(self, batch_size: int, length: int) -> DecoderCarry:
+    def start(self, batch_size: int, length: int) -> Past:
         """The carry of S = length places, before the first token."""
         caches = tuple(b.attention.empty_cache(batch_size, length) for b in self.blocks)
-        return DecoderCarry(caches, jnp.zeros([batch_size], jnp.int32))
+        return Past(caches, jnp.zeros([batch_size], jnp.int32))
 
-    def extend(self, x: jax.Array, carry: DecoderCarry) -> tuple[jax.Array, DecoderCarry]:
+    def extend(self, x: jax.Array, carry: Past) -> tuple[jax.Array, Past]:
         """[B, T, D] behind the carry -> [B, T, D], the carry; nan where there is no place."""
-        mask, caches = self._masks(carry.places, carry.position, x.shape[1]), []
+        places = carry.caches[0].head_keys.shape[2]
+        mask, caches = self._masks(places, carry.position, x.shape[1]), []
         for block, pattern, cache in zip(self.blocks, self.patterns, carry.caches, strict=True):
             x, cache = block.step(x, cache, carry.position, mask=mask(pattern))
             caches.append(cache)
-        positions = carry.position[:, None] + jnp.arange(x.shape[1])[None]
-        x = jnp.where((positions < carry.places)[..., None], self.norm(x), jnp.nan)
-        return x, DecoderCarry(tuple(caches), carry.position + x.shape[1])
+        after = Past(tuple(caches), carry.position + x.shape[1])
+        return placed(self.norm(x), carry), after
 
     def _masks(self, *sizes):
         """Pattern -> its mask, made once however many layers share it."""

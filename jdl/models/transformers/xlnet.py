@@ -244,11 +244,7 @@ class XLNet(nnx.Module):
         return logits if memory is None else (logits, self._remembered(memory, streams, mask))
 
     def start(self, batch_size: int, length: int) -> XLNetMemory:
-        """An empty memory of M = length places.
-
-        Raises:
-            ValueError: no place.
-        """
+        """An empty memory of M = length places, one at least."""
         if length < 1:
             raise ValueError(f"a memory has a place at least; got length={length}")
         config = self.config
@@ -314,10 +310,10 @@ class XLNet(nnx.Module):
         length = streams[0].shape[1] - size
         kept = min(length, self.config.reuse_length or length) if kept is None else kept
         is_token = jnp.ones([len(memory.is_token), length], bool) if mask is None else mask
-        is_token = jnp.concatenate([memory.is_token, is_token], axis=1)[:, kept : kept + size]
-        dtype = memory.streams[0].dtype
-        streams = (x[:, kept : kept + size].astype(dtype) for x in streams)
-        return XLNetMemory(tuple(jax.lax.stop_gradient(x) for x in streams), is_token)
+        is_token = jnp.concatenate([memory.is_token, is_token], axis=1)
+        places = slice(kept, kept + size)
+        streams = (jax.lax.stop_gradient(x[:, places]) for x in streams)
+        return XLNetMemory(tuple(streams), is_token[:, places])
 
     def _check(self, what, given, tokens):
         if given.shape != tokens.shape:
