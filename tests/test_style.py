@@ -65,7 +65,8 @@ LAZY = {
     **dict.fromkeys(
         (
             "matplotlib sklearn scipy tyro equinox gymnasium arviz safetensors h5py "
-            "huggingface_hub keras torch transformers tokenizers nltk vaderSentiment"
+            "huggingface_hub keras torch transformers tokenizers nltk vaderSentiment "
+            "sentencepiece simplemma"
         ).split(),
         (),
     ),

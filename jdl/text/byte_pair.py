@@ -211,10 +211,10 @@ def write_byte_pairs(pairs: BytePairs, vocab: str | os.PathLike, merges: str | o
         merges: path of the list.
     """
     specials = {special.encode(): special for special in pairs.specials}
-    content = {specials.get(x) or _name_of(x): i for i, x in enumerate(pairs.tokens)}
+    content = {specials.get(x) or token_name(x): i for i, x in enumerate(pairs.tokens)}
     pathlib.Path(vocab).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     ordered = sorted(pairs.ranks, key=pairs.ranks.get)
-    lines = ["#version: 0.2", *(f"{_name_of(a)} {_name_of(b)}" for a, b in ordered), ""]
+    lines = ["#version: 0.2", *(f"{token_name(a)} {token_name(b)}" for a, b in ordered), ""]
     pathlib.Path(merges).write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -225,6 +225,11 @@ def byte_names() -> tuple[str, ...]:
     A printable byte of Latin-1 is itself; the others are the code points from 256 on.
     """
     return tuple(sorted(_characters().values()))
+
+
+def token_name(token: bytes) -> str:
+    """How GPT-2's files write a token: a character a byte, "Ġthe" for b" the"."""
+    return "".join(_characters()[byte] for byte in token)
 
 
 @functools.cache
@@ -242,10 +247,6 @@ def _bytes_by_name():
 
 def _bytes_of(name):
     return bytes(_bytes_by_name()[character] for character in name)
-
-
-def _name_of(token):
-    return "".join(_characters()[byte] for byte in token)
 
 
 def _base():

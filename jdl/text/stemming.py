@@ -1,14 +1,15 @@
-"""Words cut to their stems, by NLTK; needs the extra `text`.
+"""Words cut to their stems, by NLTK, or brought to their dictionary form; needs the extra `text`.
 
     porter_stem      connected, connecting, connection, connections -> connect;  caring -> care
     lancaster_stem   the same with a heavier hand:                                caring -> car
+    lemma            a word of the dictionary:    caring -> care;  mice -> mouse;  was -> be
 
-Lemmatisation needs a dictionary and the word class, so it is a call to a library that has both:
-`nltk.stem.WordNetLemmatizer` after `nltk.download("wordnet")`, or spaCy. Neither dictionary comes
-with its package.
+A lemma is looked up, by simplemma, whose dictionaries of some fifty languages are in its package;
+nothing is downloaded. It sees the word alone, not its class in the sentence: "leaves" is always
+"leave". Where that matters, spaCy tags the sentence, and has a model to download.
 
-Source: Porter 1980, "An algorithm for suffix stripping"; Paice 1990, "Another stemmer"; 004
-section 3.7.
+Source: Porter 1980, "An algorithm for suffix stripping"; Paice 1990, "Another stemmer"; Barbaresi,
+simplemma 2.0; 004 section 3.7.
 """
 
 import functools
@@ -45,6 +46,26 @@ def lancaster_stem(word: str) -> str:
         The stem, which need not be a word.
     """
     return _lancaster().stem(word)
+
+
+def lemma(word: str, *, language: str = "en") -> str:
+    """The dictionary form of a word.
+
+    Args:
+        word: in any case; a capital at the beginning of a sentence may stay or go.
+        language: of two letters.
+
+    Returns:
+        The lemma; the word itself where the dictionary has none.
+
+    Raises:
+        ValueError: a language that the package does not have, or more than one word.
+    """
+    from simplemma import lemmatize
+
+    if not word or word.split() != [word]:
+        raise ValueError(f"a lemma is that of one word; got {word!r}. Cut with jdl.text.tokens")
+    return lemmatize(word, lang=language)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 import pytest
 
-from jdl.text.stemming import lancaster_stem, porter_stem
+from jdl.text.stemming import lancaster_stem, lemma, porter_stem
 
 # The examples of Porter 1980, step by step, as the whole algorithm leaves them.
 PORTER = """
@@ -51,6 +51,18 @@ def test_the_words_of_the_book():
 )
 def test_words_of_paice_and_husk(word, stem):
     assert lancaster_stem(word) == stem
+
+
+def test_a_lemma_is_a_word_of_the_dictionary():
+    assert lemma("Caring") == "care" and lemma("caring") == "care"  # 004 section 3.7
+    found = {word: lemma(word) for word in "mice was went better studies knives".split()}
+    assert [*found.values()] == ["mouse", "be", "go", "good", "study", "knife"]
+    assert lemma("xyzzy") == "xyzzy"
+    for word in ("", "two words"):
+        with pytest.raises(ValueError, match="that of one word"):
+            lemma(word)
+    with pytest.raises(ValueError, match="Unsupported language: xx"):
+        lemma("mice", language="xx")
 
 
 def test_variants_differ_and_are_named():

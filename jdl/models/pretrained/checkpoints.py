@@ -14,9 +14,9 @@ assume and its names do not show is in its row:
     epsilon of a ViT's LayerNorm          timm, torchvision 1e-6, HF 1e-12
 
 Networks of text have no images to prepare: their rows name the files of their tokenizers, which
-`load` fetches too. vocab.txt is of WordPiece (`jdl.text.word_piece`), vocab.json and merges.txt are
-of byte pairs (`jdl.text.byte_pair`; GPT's own pairs are of characters), spiece.model is of
-SentencePiece, whose library reads it.
+`load` fetches too, and `jdl.text.read_tokenizer` reads. tokenizer.json is whole; vocab.txt is of
+WordPiece, vocab.json and merges.txt are of byte pairs (GPT's own pairs are of characters, and have
+tokenizer.json alone), spiece.model is of SentencePiece.
 
 Source of the settings: timm 1.0.31 (registry), torchvision 0.29.1 (weights' transforms), Keras
 3.15.1 (applications), the preprocessor_config.json of HF's repositories for theirs. No weights were
@@ -343,7 +343,8 @@ def _vits():
     yield "google/vit-base-patch16-224-in21k", Checkpoint(body, vit.VIT_HF, images)
 
 
-WORD_PIECES, BYTE_PAIRS = ("vocab.txt",), ("vocab.json", "merges.txt")
+WORD_PIECES = ("tokenizer.json", "vocab.txt")
+BYTE_PAIRS = ("tokenizer.json", "vocab.json", "merges.txt")
 
 
 def _texts():
@@ -351,7 +352,7 @@ def _texts():
         f"bert-{size}-{case}" for size in ("base", "large") for case in ("uncased", "cased")
     )
     gpts = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-    sentences = ("spiece.model",)
+    sentences = ("tokenizer.json", "spiece.model")
     makers = {**BERTS, **GPTS, **T5S, **XLNETS}
     for owner, names, key_map, tokenizer in (
         ("google-bert", berts, bert.BERT_HF, WORD_PIECES),
@@ -359,7 +360,7 @@ def _texts():
         ("distilbert", ("distilbert-base-uncased",), bert.DISTILBERT_HF, WORD_PIECES),
         ("distilbert", ("distilgpt2",), gpt.GPT2_HF, BYTE_PAIRS),
         ("openai-community", gpts, gpt.GPT2_HF, BYTE_PAIRS),
-        ("openai-community", ("openai-gpt",), gpt.GPT_HF, BYTE_PAIRS),
+        ("openai-community", ("openai-gpt",), gpt.GPT_HF, BYTE_PAIRS[:1]),
         ("xlnet", tuple(XLNETS), XLNET_HF, sentences),
         ("google-t5", tuple(T5S), T5_HF, sentences),
     ):
@@ -376,7 +377,8 @@ def _multimodal():
     }
     for name, make in CLIPS.items():
         size = 336 if name.endswith("336") else 224
-        yield f"openai/{name}", Checkpoint(make, CLIP_HF, Preprocessing(size, size, **clips))
+        images = Preprocessing(size, size, **clips)
+        yield f"openai/{name}", Checkpoint(make, CLIP_HF, images, tokenizer=BYTE_PAIRS[:1])
     make = functools.partial(captioner, encoder=ViTConfig(num_classes=None, epsilon=1e-12))
     images = Preprocessing(224, None, **INCEPTION)
     yield (

@@ -23,7 +23,7 @@ from jdl.core import Key, Model, Variables
 from jdl.models.pretrained.checkpoints import PRETRAINED, Checkpoint
 from jdl.models.pretrained.key_map import KeyMap, convert, exported
 from jdl.models.pretrained.preprocessing import Preprocessing
-from jdl.models.pretrained.readers import INDEX, package, tensors
+from jdl.models.pretrained.readers import PICKLED, SAFE, package, tensors
 
 
 class Pretrained(NamedTuple):
@@ -34,7 +34,8 @@ class Pretrained(NamedTuple):
         variables: of it.
         preprocessing: of its images, for `preprocess`; None where there are none.
         labels: names of the classes, if the folder of the weights has them.
-        tokenizer: those files of its tokenizer that are in the folder, for `jdl.text`.
+        tokenizer: those files of its tokenizer that are in the folder; `read_tokenizer` of
+            `jdl.text` reads the first, or the folder.
     """
 
     model: Model
@@ -144,8 +145,11 @@ def _downloaded(name, checkpoint):
         )
     hub = package("huggingface_hub")
     try:
-        wanted = ["*.safetensors", INDEX, "config.json", *checkpoint.tokenizer]
-        return hub.snapshot_download(name, allow_patterns=wanted)
+        wanted = ["config.json", *checkpoint.tokenizer]
+        folder = hub.snapshot_download(name, allow_patterns=[*SAFE, *wanted])
+        if not any(any(Path(folder).glob(pattern)) for pattern in SAFE):
+            folder = hub.snapshot_download(name, allow_patterns=[*PICKLED, *wanted])
+        return folder
     except OSError as error:  # what the hub raises for no network, no such repository, no right
         raise FileNotFoundError(
             f"the weights of {name} are neither in the cache nor to be had ({error}). Where there "

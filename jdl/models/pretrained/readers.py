@@ -2,7 +2,8 @@
 
     .safetensors                    and model.safetensors.index.json, which names several of them
     .npz                            NumPy's
-    .pth, .pt, .bin                 PyTorch's, if torch is installed; only weights are unpickled
+    .pth, .pt, .bin                 PyTorch's, if torch is installed; only weights are unpickled;
+                                    and pytorch_model.bin.index.json, which names several of them
     .h5, .weights.h5, .keras        Keras's, old and new: "layer/0", "layer/1" in the layer's order
     a folder                        the one such file in it
 
@@ -23,10 +24,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-INDEX = "model.safetensors.index.json"
-# In the order in which a folder is searched.
 AUTOMATIC = ("conv2d", "batch_normalization")  # layers of networks that Keras names by itself
-WEIGHTS = ("*.safetensors", "*.npz", "*.weights.h5", "*.keras", "*.h5", "*.pth", "*.pt", "*.bin")
+# What the hub has: the form that needs no torch, and that of before.
+SAFE = ("model.safetensors.index.json", "*.safetensors")
+PICKLED = ("pytorch_model.bin.index.json", "pytorch_model*.bin")
+OTHERS = ("*.npz", "*.weights.h5", "*.keras", "*.h5")
+WEIGHTS = (*SAFE, *OTHERS, *PICKLED, "*.pth", "*.pt", "*.bin")  # as a folder is searched
 
 
 class Tensors(NamedTuple):
@@ -101,8 +104,6 @@ def weights_file(path: str | os.PathLike) -> Path:
         raise FileNotFoundError(f"there is no file or folder {path}")
     if not path.is_dir():
         return path
-    if (path / INDEX).exists():
-        return path / INDEX
     for ending in WEIGHTS:
         found = sorted(path.glob(ending))
         if len(found) > 1:
@@ -110,12 +111,12 @@ def weights_file(path: str | os.PathLike) -> Path:
             raise ValueError(f"{path} has several files of weights: {names}; give one of them")
         if found:
             return found[0]
-    raise FileNotFoundError(f"{path} has no file like {', '.join(WEIGHTS)}, nor {INDEX}")
+    raise FileNotFoundError(f"{path} has no file like {', '.join(WEIGHTS)}")
 
 
 @contextlib.contextmanager
 def _safetensors(path):
-    with _safe_file(path) as file:
+    with package("safetensors").safe_open(path, framework="numpy") as file:
         yield Tensors(tuple(file.keys()), file.get_tensor, str(path))
 
 
@@ -127,14 +128,10 @@ def _sharded(path):
         raise FileNotFoundError(f"{path} names files that are not beside it: {', '.join(lost)}")
     with contextlib.ExitStack() as stack:
         files = {
-            shard: stack.enter_context(_safe_file(path.parent / shard))
+            shard: stack.enter_context(tensors(path.parent / shard))
             for shard in sorted(set(shards.values()))
         }
-        yield Tensors(tuple(shards), lambda name: files[shards[name]].get_tensor(name), str(path))
-
-
-def _safe_file(path):
-    return package("safetensors").safe_open(path, framework="numpy")
+        yield Tensors(tuple(shards), lambda name: files[shards[name]].read(name), str(path))
 
 
 @contextlib.contextmanager

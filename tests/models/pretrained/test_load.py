@@ -1,6 +1,8 @@
 """Loading by name and by file, fresh heads, the way back, and what is said where it cannot be."""
 
+import fnmatch
 import json
+import shutil
 from functools import partial
 
 import jax
@@ -11,6 +13,7 @@ import pytest
 from jdl.models import pretrained
 from jdl.models.convnets.resnet import resnet
 from jdl.models.pretrained import PRETRAINED, Checkpoint, Preprocessing, load, load_variables
+from jdl.models.pretrained.key_map import exported
 from jdl.models.pretrained.maps.resnet import RESNET_HF, RESNET_KERAS, RESNET_TORCH
 from jdl.models.transformers.bert import bert
 
@@ -135,6 +138,36 @@ def test_what_the_hub_has_is_loaded_from_its_cache(known, variables, monkeypatch
     pretrained.export(variables, RESNET_TORCH, tmp_path / "model.safetensors")
     monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: str(tmp_path))
     assert same(load("timm/tiny").variables, variables)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_the_hub_has_as_pytorchs_files_alone_is_fetched_and_read(
+    known, variables, monkeypatch, tmp_path, shards
+):
+    hub, torch = pytest.importorskip("huggingface_hub"), pytest.importorskip("torch")
+    state = {k: torch.tensor(v) for k, v in exported(variables, RESNET_TORCH).items()}
+    names = [f"pytorch_model-{i}.bin" if shards > 1 else "pytorch_model.bin" for i in range(shards)]
+    where = {key: names[i % shards] for i, key in enumerate(state)}
+    cache, repository = tmp_path / "cache", tmp_path / "repository"
+    cache.mkdir()
+    repository.mkdir()
+    for name in names:
+        torch.save({k: v for k, v in state.items() if where[k] == name}, repository / name)
+    if shards > 1:
+        index = json.dumps({"weight_map": where})
+        (repository / "pytorch_model.bin.index.json").write_text(index)
+    (repository / "training_args.bin").write_bytes(b"other")
+
+    def downloaded(name, allow_patterns):
+        for file in repository.iterdir():
+            if any(fnmatch.fnmatch(file.name, pattern) for pattern in allow_patterns):
+                shutil.copy(file, cache)
+        return str(cache)
+
+    monkeypatch.setattr(hub, "snapshot_download", downloaded)
+    assert same(load("timm/tiny").variables, variables)
+    assert not (cache / "training_args.bin").exists()
 
 
 def test_export_writes_safetensors_alone_and_leaves_no_half_file(variables, tmp_path, monkeypatch):

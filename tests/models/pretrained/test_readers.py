@@ -40,7 +40,7 @@ def test_shards_are_read_through_their_index(tmp_path):
     shards = {"a.weight": "model-1-of-2.safetensors", "b.scale": "model-2-of-2.safetensors"}
     for name, shard in shards.items():
         numpy_format.save_file({name: ARRAYS[name]}, tmp_path / shard)
-    (tmp_path / readers.INDEX).write_text(json.dumps({"weight_map": shards}))
+    (tmp_path / readers.SAFE[0]).write_text(json.dumps({"weight_map": shards}))
     check(tmp_path)
     (tmp_path / shards["a.weight"]).unlink()
     with pytest.raises(FileNotFoundError, match="not beside it: model-1-of-2"):
@@ -110,7 +110,7 @@ def test_layers_that_keras_named_by_itself_count_from_the_first_on(tmp_path):
 def test_what_cannot_be_read_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         check(tmp_path / "absent.npz")
-    with pytest.raises(FileNotFoundError, match=re.escape("has no file like *.safetensors")):
+    with pytest.raises(FileNotFoundError, match=re.escape("has no file like model.safetensors.index.json")):
         check(tmp_path)
     (tmp_path / "weights.msgpack").write_bytes(b"")
     with pytest.raises(ValueError, match="ends in one of .*safetensors.*; got weights.msgpack"):
