@@ -34,6 +34,7 @@ import optax
 from flax import nnx
 
 from benchmarks import steps
+from benchmarks.torch_steps import torch_step
 from jdl.functional import functional
 from jdl.models.convnets.resnet import resnet18, resnet50
 from jdl.models.gans.gan import discriminator_objective, gan_variables, generator_objective
@@ -192,20 +193,11 @@ def torch_thunks(build, batch, optimizer):
         torch.manual_seed(0)
         network = build().to(memory_format=memory_format)
         x = images.contiguous(memory_format=memory_format)
-        if optimizer == "adam":
-            update = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
-        else:
-            update = torch.optim.SGD(network.parameters(), RATE, MOMENTUM, fused=True)
-        call = torch.compile(network) if compiled else network
 
-        def step():
-            update.zero_grad()
-            loss = F.cross_entropy(call(x), labels)
-            loss.backward()
-            update.step()
-            return loss.detach().numpy()
+        def loss(call):
+            return F.cross_entropy(call(x), labels)
 
-        return step
+        return torch_step(network, loss, optimizer, compiled=compiled)
 
     return {
         "torch": thunk(torch.contiguous_format, False),
