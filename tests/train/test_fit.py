@@ -336,7 +336,7 @@ case.run(steps=100_000, checkpoints=Checkpoints(sys.argv[1], every=3, keep=2), e
 def test_kills_at_random_moments_lose_nothing(kills, tmp_path):
     """A real process is killed with SIGKILL again and again; what it leaves is always whole."""
     random.seed(0)
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONWARNINGS": "default"}
+    environment = {**os.environ, "PYTHONWARNINGS": "default"}
     reached = [0]
     for _ in range(kills):
         worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], env=environment)
