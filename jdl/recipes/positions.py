@@ -170,7 +170,7 @@ def surface(table):
     features, positions = np.meshgrid(np.arange(0, SURFACE, 2), np.arange(len(table)))
     shown = table[:, :SURFACE:2]
     axes.plot_surface(features, positions, shown, cmap="RdBu_r", rcount=100, ccount=128)
-    axes.set(xlabel="feature", ylabel="position", zlabel="value")
+    axes.set(xlabel="feature", ylabel="position", zlabel="value", zticks=(-1, 0, 1))
     axes.set_box_aspect((3, 2.4, 0.9))
     axes.view_init(elev=55, azim=-60)
     return figure
