@@ -38,6 +38,7 @@ from jdl.models.transformers.vit import vit
 from jdl.nn.token_ids import check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import run_stack
 
 
 def quick_gelu(x: jax.Array) -> jax.Array:
@@ -66,6 +67,8 @@ def clip(
     activation: Callable = quick_gelu,
     epsilon: float = 1e-5,
     temperature: float = 0.07,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -86,6 +89,9 @@ def clip(
         activation: of both towers' perceptrons.
         epsilon: of the norms.
         temperature: as `two_towers` has it.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "image.blocks" and "text.blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation; logits are in float32 all the same.
         param_dtype: of the params.
 
@@ -106,6 +112,8 @@ def clip(
     common = {
         "activation": activation,
         "epsilon": epsilon,
+        "scan_layers": scan_layers,
+        "remat": remat,
         "dtype": dtype,
         "param_dtype": param_dtype,
     }
@@ -137,6 +145,8 @@ def clip_text(
     embedding_dim: int | None = 512,
     activation: Callable = quick_gelu,
     epsilon: float = 1e-5,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -151,6 +161,8 @@ def clip_text(
         embedding_dim: E; None for no projection.
         activation: of the perceptrons.
         epsilon: of the norms.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at "blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -180,16 +192,19 @@ def clip_text(
         "project_init": nnx.initializers.normal((2 * num_layers * hidden_dim) ** -0.5),
         **made,
     }
-    sizes = (vocab_size, context, num_layers, embedding_dim)
-    return functional(lambda rngs: TextTower(*sizes, block, made | {"rngs": rngs}))
+    stack = {"scan_layers": scan_layers, "remat": remat}
+    sizes = (vocab_size, context, num_layers, embedding_dim, stack)
+    return functional(
+        lambda rngs: TextTower(*sizes, block, made | {"rngs": rngs}), stacks=("blocks",)
+    )
 
 
 class TextTower(nnx.Module):
     """The network of `clip_text`."""
 
-    def __init__(self, vocab_size, context, num_layers, embedding_dim, block, made):
+    def __init__(self, vocab_size, context, num_layers, embedding_dim, stack, block, made):
         features, rngs, drawn = block["features"], made["rngs"], made["param_dtype"]
-        self.vocab_size, self.context = vocab_size, context
+        self.vocab_size, self.context, self.stack = vocab_size, context, stack
         self.tokens = Embed(
             vocab_size, features, embedding_init=nnx.initializers.normal(0.02), **made
         )
@@ -203,8 +218,9 @@ class TextTower(nnx.Module):
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Tokens [B, T] -> [B, E]."""
+        x = self.encode(tokens)
         last = jnp.argmax(tokens, axis=-1)[:, None, None]
-        x = jnp.take_along_axis(self.encode(tokens), last, axis=1)[:, 0]
+        x = jnp.take_along_axis(x, last, axis=1)[:, 0]
         return x if self.head is None else self.head(x)
 
     def encode(self, tokens: jax.Array) -> jax.Array:
@@ -212,9 +228,11 @@ class TextTower(nnx.Module):
         check_tokens(tokens, self.vocab_size, self.context)
         x = self.tokens(tokens)
         x = x + self.positions[: tokens.shape[1]].astype(x.dtype)[None]
-        for block in self.blocks:
-            x = block(x, is_causal=True)
-        return self.norm(x)
+
+        def call(block, x, rngs):
+            return block(x, is_causal=True)
+
+        return self.norm(run_stack(self.blocks, x, call, **self.stack))
 
 
 LARGE = functools.partial(

@@ -35,6 +35,7 @@ from jdl.nn.attention import padding_mask
 from jdl.nn.token_ids import check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import run_stack
 
 GELU = functools.partial(jax.nn.gelu, approximate=False)
 
@@ -54,6 +55,8 @@ def bert(
     activation: Callable = GELU,
     dropout_rate: float = 0.1,
     epsilon: float = 1e-12,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -74,6 +77,8 @@ def bert(
         activation: of the perceptrons and of the head of words.
         dropout_rate: of the embeddings, of attention's weights, and of what a part adds.
         epsilon: of the norms.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at "blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -110,8 +115,9 @@ def bert(
         dropout_rate=dropout_rate,
         epsilon=epsilon,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
+        stack={"scan_layers": scan_layers, "remat": remat},
     )
-    return functional(lambda rngs: Bert(config, head, rngs=rngs))
+    return functional(lambda rngs: Bert(config, head, rngs=rngs), stacks=("blocks",))
 
 
 _LARGE = {"hidden_dim": 1024, "num_layers": 24, "num_heads": 16}
@@ -169,6 +175,7 @@ class BertConfig(NamedTuple):
     dropout_rate: float
     epsilon: float
     dtypes: dict[str, Any]
+    stack: dict[str, Any]
 
     def linear(self, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
         """A dense layer of the stream, drawn as all of BERT's weights are."""
@@ -222,6 +229,8 @@ class Bert(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ):
         """Tokens, segments, mask [B, T] or [B, C, T] -> BertOutput, or the head's outputs."""
+        if not getattr(tokens, "size", 0) or tokens.ndim < 2:
+            check_tokens(tokens, self.config.vocab_size)
         for name, given in (("segments", segments), ("mask", mask)):
             if given is not None and given.shape != tokens.shape:
                 raise ValueError(
@@ -246,9 +255,11 @@ class Bert(nnx.Module):
             raise ValueError("this model has no segments; leave them out")
         x = self.dropout(self.norm(x), rngs=rngs)
         seen = None if mask is None else padding_mask(mask)
-        for block in self.blocks:
-            x = block(x, mask=seen, rngs=rngs)
-        return x
+
+        def call(block, x, rngs):
+            return block(x, mask=seen, rngs=rngs)
+
+        return run_stack(self.blocks, x, call, rngs=rngs, **config.stack)
 
 
 def _positions(tokens, pad_token):

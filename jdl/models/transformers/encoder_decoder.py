@@ -34,9 +34,10 @@ from jdl.nn.attention import padding_mask
 from jdl.nn.attention_cache import AttentionCache, placed, positions, reordered, stopped
 from jdl.nn.positions import sinusoidal
 from jdl.nn.teacher_forcing import shifted_right
-from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_ids import check_pairs, check_special, check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import layers, run_stack
 
 
 def encoder_decoder(
@@ -55,6 +56,8 @@ def encoder_decoder(
     final_norm: bool = False,
     tied: bool = True,
     activation: Callable = jax.nn.relu,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -75,6 +78,9 @@ def encoder_decoder(
         final_norm: whether a norm stands behind each stack, as "pre" wants it.
         tied: whether source, target and head share one matrix; else there are three.
         activation: of the perceptrons.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "encoder" and "decoder".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -96,6 +102,7 @@ def encoder_decoder(
         >>> jax.eval_shape(model.apply, variables, source, target)[0].shape
         (3, 4, 11)
     """
+    check_special(vocab_size, pad_token=pad_token)
     blocks = {
         "features": hidden_dim,
         "num_heads": num_heads,
@@ -109,8 +116,10 @@ def encoder_decoder(
         "param_dtype": param_dtype,
     }
     depths = (num_layers, num_layers if num_decoder_layers is None else num_decoder_layers)
-    sizes = (vocab_size, pad_token, depths, final_norm, tied)
-    return functional(lambda rngs: EncoderDecoder(*sizes, blocks, rngs=rngs))
+    stack = {"scan_layers": scan_layers, "remat": remat}
+    sizes = (vocab_size, pad_token, depths, final_norm, tied, stack)
+    stacks = ("encoder", "decoder")
+    return functional(lambda rngs: EncoderDecoder(*sizes, blocks, rngs=rngs), stacks=stacks)
 
 
 def translation(
@@ -176,6 +185,11 @@ class Carry(NamedTuple):
     memories: tuple[tuple[jax.Array, jax.Array], ...]
     is_token: jax.Array
 
+    @property
+    def places(self) -> int:
+        """How many tokens a target can have."""
+        return self.caches[0].head_keys.shape[2]
+
     def reordered(self, rows: jax.Array, parted: "Carry") -> "Carry":
         """See `jdl.nn.attention_cache.reordered`."""
         return reordered(self, rows, parted)
@@ -184,11 +198,12 @@ class Carry(NamedTuple):
 class EncoderDecoder(nnx.Module):
     """The network of `encoder_decoder`."""
 
-    def __init__(self, vocab_size, pad_token, depths, final_norm, tied, blocks, *, rngs):
+    def __init__(self, vocab_size, pad_token, depths, final_norm, tied, stack, blocks, *, rngs):
         features, rate = blocks["features"], blocks["dropout_rate"]
         made = {"dtype": blocks["dtype"], "param_dtype": blocks["param_dtype"], "rngs": rngs}
         drawn = {"embedding_init": nnx.initializers.normal(features**-0.5), **made}
         self.vocab_size, self.features, self.pad_token = vocab_size, features, pad_token
+        self.stack = stack
         self.tokens = Embed(vocab_size, features, **drawn)
         self.target_tokens = None if tied else Embed(vocab_size, features, **drawn)
         self.head = None if tied else Linear(features, vocab_size, use_bias=False, **made)
@@ -208,27 +223,33 @@ class EncoderDecoder(nnx.Module):
     ) -> jax.Array:
         """Source [B, S], shifted target [B, T] -> logits [B, T, V]."""
         check_tokens(target, self.vocab_size)
+        check_pairs(source, target)
         memory, mask = self.encode(source, rngs=rngs), self._seen(source)
         x = self._embedded(target, _positions(target), rngs, self.target_tokens)
-        for block in self.decoder:
-            x = block(x, memory, memory_mask=mask, is_causal=True, rngs=rngs)
-        return self._logits(x)
+
+        def call(block, x, rngs):
+            return block(x, memory, memory_mask=mask, is_causal=True, rngs=rngs)
+
+        return self._logits(run_stack(self.decoder, x, call, rngs=rngs, **self.stack))
 
     def encode(self, source: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Source [B, S] -> memory [B, S, D]."""
         check_tokens(source, self.vocab_size)
         x, mask = self._embedded(source, _positions(source), rngs), self._seen(source)
-        for block in self.encoder:
-            x = block(x, mask=mask, rngs=rngs)
+
+        def call(block, x, rngs):
+            return block(x, mask=mask, rngs=rngs)
+
+        x = run_stack(self.encoder, x, call, rngs=rngs, **self.stack)
         return x if self.encoder_norm is None else self.encoder_norm(x)
 
     def start(self, source: jax.Array, length: int) -> Carry:
         """Source [B, S] -> the carry of a target that will have up to `length` tokens."""
-        memory, batch = self.encode(source), source.shape[0]
+        memory, batch, blocks = self.encode(source), source.shape[0], layers(self.decoder)
         return Carry(
             position=jnp.zeros(batch, jnp.int32),
-            caches=tuple(block.attention.empty_cache(batch, length) for block in self.decoder),
-            memories=tuple(block.cross_attention.keys_values(memory) for block in self.decoder),
+            caches=tuple(block.attention.empty_cache(batch, length) for block in blocks),
+            memories=tuple(block.cross_attention.keys_values(memory) for block in blocks),
             is_token=source != self.pad_token,
         )
 
@@ -248,7 +269,9 @@ class EncoderDecoder(nnx.Module):
         """Tokens [B, T] that follow the carry -> the stream [B, T, D], the carry behind them."""
         x = self._embedded(tokens, positions(carry, tokens), None, self.target_tokens)
         mask, caches = padding_mask(carry.is_token), []
-        for block, cache, memory in zip(self.decoder, carry.caches, carry.memories, strict=True):
+        for block, cache, memory in zip(
+            layers(self.decoder), carry.caches, carry.memories, strict=True
+        ):
             x, cache = block.step(x, cache, carry.position, memory, memory_mask=mask)
             caches.append(cache)
         after = carry._replace(position=carry.position + tokens.shape[1], caches=tuple(caches))
@@ -258,12 +281,12 @@ class EncoderDecoder(nnx.Module):
         """Source [B, S], shifted target [B, T] -> all weights of attention, for drawing."""
         mask, maps = self._seen(source), ([], [], [])
         x = self._embedded(source, _positions(source), None)
-        for block in self.encoder:
+        for block in layers(self.encoder):
             x, (weights, _) = block(x, mask=mask, return_weights=True)
             maps[0].append(weights)
         memory = x if self.encoder_norm is None else self.encoder_norm(x)
         x = self._embedded(target, _positions(target), None, self.target_tokens)
-        for block in self.decoder:
+        for block in layers(self.decoder):
             seen = {"memory_mask": mask, "is_causal": True, "return_weights": True}
             x, (weights, crossed) = block(x, memory, **seen)
             maps[1].append(weights)

@@ -92,7 +92,7 @@ def hybrid_vit(
         stem = ResNetStem(depths, maps, config.in_channels, eps, norm, made)
         return ViT(config, stem, stem.out_features, 2 ** (1 + len(depths)), rngs=rngs)
 
-    return functional(build)
+    return functional(build, stacks=("blocks",))
 
 
 class ResNetStem(nnx.Module):

@@ -35,6 +35,7 @@ from jdl.nn.positions import alibi, rotary, sinusoidal
 from jdl.nn.token_ids import check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import layers, run_stack
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 
@@ -53,6 +54,8 @@ def language_model(
     dropout_rate: float = 0.2,
     attention_dropout_rate: float = 0.0,
     tied: bool = False,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -73,6 +76,8 @@ def language_model(
         dropout_rate: of what a part adds, and of the embedded tokens.
         attention_dropout_rate: of attention's weights.
         tied: whether the head is the embedding, without biases.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at "blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -104,19 +109,20 @@ def language_model(
         "dtype": dtype,
         "param_dtype": param_dtype,
     }
-    sizes = (vocab_size, context, num_layers, positions, tied)
-    return functional(lambda rngs: LanguageModel(*sizes, blocks, rngs=rngs))
+    stack = {"scan_layers": scan_layers, "remat": remat}
+    sizes = (vocab_size, context, num_layers, positions, tied, stack)
+    return functional(lambda rngs: LanguageModel(*sizes, blocks, rngs=rngs), stacks=("blocks",))
 
 
 class LanguageModel(nnx.Module):
     """The network of `language_model`."""
 
-    def __init__(self, vocab_size, context, num_layers, positions, tied, blocks, *, rngs):
+    def __init__(self, vocab_size, context, num_layers, positions, tied, stack, blocks, *, rngs):
         features, made = blocks["features"], {k: blocks[k] for k in ("dtype", "param_dtype")}
         std = features**-0.5 if positions == "sinusoidal" else 0.02
         drawn = {"embedding_init": nnx.initializers.normal(std), **made, "rngs": rngs}
         self.vocab_size, self.context, self.features = vocab_size, context, features
-        self.num_heads, self.scheme = blocks["num_heads"], positions
+        self.num_heads, self.scheme, self.stack = blocks["num_heads"], positions, stack
         self.tokens = Embed(vocab_size, features, **drawn)
         learned = positions == "learned"
         self.positions = Embed(context, features, **drawn) if learned else None
@@ -130,15 +136,18 @@ class LanguageModel(nnx.Module):
         check_tokens(tokens, self.vocab_size, self.context)
         positions = jnp.arange(tokens.shape[1])[None]
         x = self.dropout(self._embedded(tokens, positions), rngs=rngs)
-        for block in self.blocks:
-            x = block(x, is_causal=True, rngs=rngs, **self._placed(positions, positions[0]))
-        return self._logits(x)
+        placed = self._placed(positions, positions[0])
+
+        def call(block, x, rngs):
+            return block(x, is_causal=True, rngs=rngs, **placed)
+
+        return self._logits(run_stack(self.blocks, x, call, rngs=rngs, **self.stack))
 
     def attention_maps(self, tokens: jax.Array) -> jax.Array:
         """Tokens [B, T] -> all weights of attention [L, B, H, T, T], for drawing."""
         positions, maps = jnp.arange(tokens.shape[1])[None], []
         x, placed = self._embedded(tokens, positions), self._placed(positions, positions[0])
-        for block in self.blocks:
+        for block in layers(self.blocks):
             x, (weights, _) = block(x, is_causal=True, return_weights=True, **placed)
             maps.append(weights)
         return jnp.stack(maps)
@@ -152,7 +161,7 @@ class LanguageModel(nnx.Module):
         length = self.context if length is None else length
         if not 1 <= length <= self.context:
             raise ValueError(f"a carry has 1 to {self.context} places, the context; got {length}")
-        caches = (block.attention.empty_cache(batch_size, length) for block in self.blocks)
+        caches = (block.attention.empty_cache(batch_size, length) for block in layers(self.blocks))
         return Past(tuple(caches), jnp.zeros(batch_size, jnp.int32))
 
     def prefill(
@@ -177,7 +186,7 @@ class LanguageModel(nnx.Module):
         at, caches = positions(carry, tokens), []
         x = self._embedded(tokens, at)
         seen = self._placed(at, jnp.arange(carry.caches[0].head_keys.shape[2]))
-        for block, cache in zip(self.blocks, carry.caches, strict=True):
+        for block, cache in zip(layers(self.blocks), carry.caches, strict=True):
             x, cache = block.step(x, cache, carry.position, **seen)
             caches.append(cache)
         return placed(x, carry), Past(tuple(caches), carry.position + tokens.shape[1])

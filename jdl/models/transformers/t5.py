@@ -22,6 +22,7 @@ Axes: B sequences, S source and T target tokens, H heads, F features of a head, 
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -34,9 +35,10 @@ from jdl.functional import functional
 from jdl.models.transformers.encoder_decoder import Carry
 from jdl.nn.attention import attention, causal_mask, padding_mask
 from jdl.nn.attention_cache import cached, empty_cache, placed, positions, stopped
-from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_ids import check_pairs, check_special, check_tokens
 from jdl.nn.token_layers import Embed, Linear
 from jdl.nn.transformer_block import FeedForward
+from jdl.stacks import layers, run_stack
 
 
 def t5(
@@ -52,6 +54,8 @@ def t5(
     pad_token: int = 0,
     dropout_rate: float = 0.1,
     epsilon: float = 1e-6,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -69,6 +73,9 @@ def t5(
         pad_token: fills a source up; the first token of a target, too.
         dropout_rate: of embeddings, attention's weights, hidden features, and what a part adds.
         epsilon: of the norms.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "encoder.blocks" and "decoder.blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -87,6 +94,7 @@ def t5(
         >>> jax.eval_shape(model.apply, variables, source, target)[0].shape
         (3, 4, 11)
     """
+    check_special(vocab_size, pad_token=pad_token)
     config = T5Config(
         vocab_size=vocab_size,
         hidden_dim=hidden_dim,
@@ -100,8 +108,10 @@ def t5(
         dropout_rate=dropout_rate,
         epsilon=epsilon,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
+        stack={"scan_layers": scan_layers, "remat": remat},
     )
-    return functional(lambda rngs: T5(config, rngs=rngs))
+    stacks = ("encoder.blocks", "decoder.blocks")
+    return functional(lambda rngs: T5(config, rngs=rngs), stacks=stacks)
 
 
 # Raffel et al. 2020, section 3.1.1 and appendix of the released models.
@@ -160,6 +170,7 @@ class T5Config(NamedTuple):
     dropout_rate: float
     epsilon: float
     dtypes: dict[str, Any]
+    stack: dict[str, Any]
 
     def norm(self, rngs: nnx.Rngs) -> nnx.RMSNorm:
         """A norm of the stream, without a mean or a bias."""
@@ -200,6 +211,7 @@ class T5(nnx.Module):
     ) -> jax.Array:
         """Source [B, S], shifted target [B, T] -> logits [B, T, V]."""
         check_tokens(target, self.config.vocab_size)
+        check_pairs(source, target)
         memory = self.encode(source, rngs=rngs)
         x = self.dropout(self.tokens(target), rngs=rngs)
         mask = causal_mask(target.shape[1], target.shape[1])
@@ -215,12 +227,13 @@ class T5(nnx.Module):
     def start(self, source: jax.Array, length: int) -> Carry:
         """Source [B, S] -> the carry of a target that will have up to `length` tokens."""
         config, memory, batch = self.config, self.encode(source), source.shape[0]
+        blocks = layers(self.decoder.blocks)
         dtype = config.dtypes["dtype"] or config.dtypes["param_dtype"]
         cache = empty_cache(batch, length, config.num_heads, config.head_dim, dtype)
         return Carry(
             position=jnp.zeros(batch, jnp.int32),
             caches=(cache,) * config.num_layers,
-            memories=tuple(b.cross_attention.keys_values(memory) for b in self.decoder.blocks),
+            memories=tuple(b.cross_attention.keys_values(memory) for b in blocks),
             is_token=source != config.pad_token,
         )
 
@@ -269,10 +282,12 @@ class Stack(nnx.Module):
         """The stream [B, T, D] through all blocks."""
         places = jnp.arange(x.shape[1])
         bias = self.bias(places[None], places)
-        for block in self.blocks:
+
+        def call(block, x, rngs):
             crossed = None if memory is None else block.cross_attention.keys_values(memory)
-            x = block(x, mask, bias, crossed, memory_mask, rngs=rngs)
-        return self.norm(x)
+            return block(x, mask, bias, crossed, memory_mask, rngs=rngs)
+
+        return self.norm(run_stack(self.blocks, x, call, rngs=rngs, **self.config.stack))
 
     def step(self, x: jax.Array, at: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
         """Tokens [B, T, D] behind the carry, at positions [B, T] -> [B, T, D], and the carry."""
@@ -280,7 +295,9 @@ class Stack(nnx.Module):
         bias = self.bias(at, jnp.arange(length))
         mask, caches = causal_mask(x.shape[1], length, carry.position), []
         memory_mask = None if carry.is_token is None else padding_mask(carry.is_token)
-        for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
+        for block, cache, memory in zip(
+            layers(self.blocks), carry.caches, carry.memories, strict=True
+        ):
             keys_values = block.attention.keys_values(block.attention_norm(x))
             caches.append(cached(cache, *keys_values, carry.position))
             known = caches[-1].keys, caches[-1].values

@@ -38,6 +38,7 @@ from jdl.models.convnets.image_shape import check_images
 from jdl.nn.positions import resized_grid
 from jdl.nn.token_layers import LayerNorm, Linear
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import layers, run_stack
 
 EXACT_GELU = functools.partial(jax.nn.gelu, approximate=False)
 
@@ -63,6 +64,8 @@ class ViTConfig(NamedTuple):
     attention_dropout_rate: float = 0.0
     head_init: Callable = nnx.initializers.zeros_init()
     implementation: str | None = None
+    scan_layers: bool = False
+    remat: bool | Callable = False
     dtypes: dict[str, Any] = {"dtype": None, "param_dtype": jnp.float32}
 
 
@@ -86,6 +89,8 @@ def vit(
     attention_dropout_rate: float = 0.0,
     head_init: Callable = nnx.initializers.zeros_init(),
     implementation: str | None = None,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -111,6 +116,8 @@ def vit(
         attention_dropout_rate: of attention's weights.
         head_init: of the head's kernel, which is 0 at first (appendix B.1.1).
         implementation: as `jdl.nn.attention.attention` has it.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at "blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation; None takes that of the params and the images together.
         param_dtype: of the params.
 
@@ -150,9 +157,11 @@ def vit(
         attention_dropout_rate=attention_dropout_rate,
         head_init=head_init,
         implementation=implementation,
+        scan_layers=scan_layers,
+        remat=remat,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
     )
-    return functional(lambda rngs: ViT(config, rngs=rngs))
+    return functional(lambda rngs: ViT(config, rngs=rngs), stacks=("blocks",))
 
 
 def at_resolution(
@@ -230,6 +239,7 @@ class ViT(nnx.Module):
         self.positions = nnx.Param(0.02 * rngs.params.normal([length, features], drawn))
         self.dropout = nnx.Dropout(config.dropout_rate)
         self.first_norm = _norm(config, made) if config.first_norm else None
+        self.stack = {"scan_layers": config.scan_layers, "remat": config.remat}
         self.blocks = nnx.List(_block(config, made) for _ in range(config.num_layers))
         self.norm = _norm(config, made)
         self.pooler = Linear(features, features, **made) if config.pooler else None
@@ -245,9 +255,11 @@ class ViT(nnx.Module):
     def encode(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Images [B, H, W, C] -> the class token and the patches, normed, [B, 1 + N, D]."""
         x = self._embedded(images, rngs)
-        for block in self.blocks:
-            x = block(x, rngs=rngs)
-        return self.norm(x)
+
+        def call(block, x, rngs):
+            return block(x, rngs=rngs)
+
+        return self.norm(run_stack(self.blocks, x, call, rngs=rngs, **self.stack))
 
     def classify(self, tokens: jax.Array) -> jax.Array:
         """Normed tokens [B, 1 + N, D], the class token first -> logits [B, K]."""
@@ -258,7 +270,7 @@ class ViT(nnx.Module):
     def features(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, ...]:
         """Images [B, H, W, C] -> a map [B, h, w, D] of each block, the last normed."""
         x, maps = self._embedded(images, rngs), []
-        for block in self.blocks:
+        for block in layers(self.blocks):
             x = block(x, rngs=rngs)
             maps.append(self._map(x))
         return (*maps[:-1], self._map(self.norm(x)))
@@ -266,7 +278,7 @@ class ViT(nnx.Module):
     def attention_maps(self, images: jax.Array) -> jax.Array:
         """Images [B, H, W, C] -> the weights of attention [L, B, heads, 1 + N, 1 + N]."""
         x, maps = self._embedded(images, None), []
-        for block in self.blocks:
+        for block in layers(self.blocks):
             x, (weights, _) = block(x, return_weights=True)
             maps.append(weights)
         return jnp.stack(maps)
