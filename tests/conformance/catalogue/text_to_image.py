@@ -15,7 +15,9 @@ CODES = _random.integers(0, 5, size=[2, 2, 2]).astype(np.int32)
 
 MODELS = {
     "jdl.models.multimodal.discrete_vae.discrete_vae": ModelCase(
-        partial(discrete_vae, 5, 4, first_features=3, num_groups=2, blocks_per_group=1, channels=1),
+        partial(
+            discrete_vae, 5, 16, first_features=4, num_groups=2, blocks_per_group=1, channels=1
+        ),
         (IMAGES, 1.0),
         noisy=True,
     ),
