@@ -23,6 +23,7 @@ import optax
 
 from jdl.core import Model, Objective, Variables
 from jdl.models.convnets.backbone import below
+from jdl.nn.similarity import unit
 
 TOWERS = ("image", "text")
 
@@ -65,7 +66,7 @@ def two_towers(
     def encode(name, variables, inputs, key, train):
         own = Variables(variables.params[name], variables.buffers[name])
         x, buffers = towers[name].apply(own, inputs, key=key, train=below(name, train))
-        return _unit(x), {**variables.buffers, name: buffers}
+        return unit(x), {**variables.buffers, name: buffers}
 
     def apply(variables, *inputs, key=None, train=False, method="__call__"):
         if method in ("encode_image", "encode_text"):
@@ -139,10 +140,3 @@ def matching(model: Model) -> Objective:
         return (losses[0].mean() + losses[1].mean()) / 2, (buffers, {"accuracy": found})
 
     return objective
-
-
-def _unit(x):
-    """Of length 1; 0 stays 0."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    squares = jnp.sum(wide**2, axis=-1, keepdims=True)
-    return (wide * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))).astype(x.dtype)
