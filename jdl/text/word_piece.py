@@ -8,9 +8,11 @@
 
 Source: Devlin, Chang, Lee, Toutanova 2019 and its released `tokenization.py`; Schuster and Nakajima
 2012; 004 section 6.4. How the published vocabulary was trained is not published: take one that
-exists (`read_word_pieces`), or train with the library `tokenizers`.
+exists (`read_word_pieces`). `train_word_pieces` merges the most frequent pairs, as the library
+`tokenizers` does, which is the one for large texts.
 """
 
+import collections
 import os
 import pathlib
 import re
@@ -95,6 +97,52 @@ def word_pieces(
     return pieces or [vocabulary.unknown]
 
 
+def train_word_pieces(
+    texts: Iterable[str],
+    size: int,
+    *,
+    min_count: int = 2,
+    lower_case: bool = True,
+    prefix: str = "##",
+    specials: Iterable[str] = (PAD, UNKNOWN, CLS, SEP, MASK),
+) -> Vocabulary:
+    """Learns pieces: the characters, and then the most frequent pair of neighbours each time.
+
+    Args:
+        texts: documents.
+        size: pieces to reach, specials included; fewer if pairs run out, more if the characters
+            alone are more. Each new piece costs a pass over the distinct words.
+        min_count: rarer pairs are not merged.
+        lower_case: see `basic_tokens`.
+        prefix: of a piece that continues a word.
+        specials: the first pieces, one of them "[UNK]".
+
+    Returns:
+        The Vocabulary. Of pairs of one frequency the first in the alphabet is merged first.
+
+    Example:
+        >>> train_word_pieces(["low lower lowest"], 13, specials=[UNKNOWN]).tokens[-3:]
+        ('##ow', 'low', 'lowe')
+    """
+    words = (basic_tokens(text, lower_case=lower_case) for text in texts)
+    counts = collections.Counter(word for found in words for word in found)
+    parts = {word: [word[0], *(prefix + letter for letter in word[1:])] for word in counts}
+    pieces = [*specials, *sorted({piece for found in parts.values() for piece in found})]
+    while len(pieces) < size:
+        pairs = collections.Counter()
+        for word, found in parts.items():
+            for pair in zip(found, found[1:], strict=False):
+                pairs[pair] += counts[word]
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
+        if best is None or pairs[best] < min_count:
+            break
+        whole = best[0] + best[1].removeprefix(prefix)
+        pieces += [] if whole in pieces else [whole]
+        for word, found in parts.items():
+            parts[word] = _merged(found, best, whole)
+    return Vocabulary.of(pieces, unknown=UNKNOWN)
+
+
 def piece_tokens(
     vocabulary: Vocabulary,
     text: str,
@@ -164,6 +212,16 @@ def read_word_pieces(path: str | os.PathLike, *, unknown: str = UNKNOWN) -> Voca
     lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
     lines = lines[:-1] if lines[-1] == "" else lines
     return Vocabulary.of([line.rstrip("\r") for line in lines], unknown=unknown)
+
+
+def _merged(parts, pair, whole):
+    out = []
+    for part in parts:
+        if out and (out[-1], part) == pair:
+            out[-1] = whole
+        else:
+            out.append(part)
+    return out
 
 
 def _cleaned(character):

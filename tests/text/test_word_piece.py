@@ -6,6 +6,7 @@ from jdl.text.word_piece import (
     joined_pieces,
     piece_tokens,
     read_word_pieces,
+    train_word_pieces,
     word_pieces,
 )
 
@@ -84,3 +85,14 @@ def test_a_file_of_pieces_is_read(tmp_path, vocabulary):
         read_word_pieces(path)
     with pytest.raises(ValueError, match="needs a token for the unknown"):
         word_pieces(Vocabulary.of(["a"]), "a")
+
+
+def test_pieces_are_learned_by_the_most_frequent_pairs():
+    # Once "low" is one piece, "low" and "##e" are the only pair that occurs twice.
+    found = train_word_pieces(["low low lower Lowest"], 99, specials=["[UNK]"])
+    assert found.tokens[-3:] == ("##ow", "low", "lowe")
+    assert word_pieces(found, "lowest") == ["lowe", "##s", "##t"]
+    assert word_pieces(found, "slow") == ["[UNK]"]  # no word began with s
+    assert (
+        len(train_word_pieces(["low low lower Lowest"], 10).tokens) == 12
+    )  # the characters and five specials
