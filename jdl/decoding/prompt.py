@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jdl.core import Model, Tree, Variables
+from jdl.nn.token_ids import check_special
 
 
 class Step(Protocol):
@@ -77,7 +78,8 @@ def consume(
         lengths: of the prompts without their filling, [B] of 1 to P; None where all have P tokens.
 
     Returns:
-        The logits [B, V] after the last true token of each prompt, and the carry there.
+        The logits [B, V] after the last true token of each prompt, nan for a prompt of none, and
+        the carry there.
 
     Example:
         >>> count = lambda carry, tokens: (jax.nn.one_hot(carry, 4), carry + 1)
@@ -100,7 +102,7 @@ def consume(
 
         return jax.tree.map(kept, after, before), None
 
-    start = jnp.zeros(blank.shape, blank.dtype), carry
+    start = jnp.full(blank.shape, jnp.nan, blank.dtype), carry
     times = jnp.arange(prompt.shape[1])
     return jax.lax.scan(advance, start, (times, prompt.T))[0]
 
@@ -161,19 +163,26 @@ def read_prompt(
     Raises:
         ValueError: a prompt of another rank or type, without tokens or with tokens the vocabulary
             lacks (looked at where the values are known, outside of jit); lengths that it does not
-            have; a sequence longer than the context; a special token outside of the vocabulary.
+            have; a sequence longer than the context, or than the `places` of a carry that has such
+            a field; a special token outside of the vocabulary.
     """
-    prompt = jnp.asarray(prompt)
+    prompt = _array(prompt)
     _check_prompt(prompt, length, lengths, context)
+    # A carry that has places for its tokens tells their number; the last new token is not read.
+    places = getattr(carry, "places", None)
+    if places is not None and prompt.shape[1] + length - 1 > places:
+        raise ValueError(
+            f"a prompt of {prompt.shape[1]} and {length} new tokens read "
+            f"{prompt.shape[1] + length - 1} of them, and the carry has {places} places. Begin "
+            "with a longer one, cut the prompt, or ask for fewer"
+        )
     lengths = None if lengths is None else jnp.asarray(lengths)
     if prefill is None:
         logits, carry = consume(step, carry, prompt, lengths)
     else:
         logits, carry = prefill(carry, prompt, lengths)
     vocabulary = logits.shape[-1]
-    for name, token in (special or {}).items():
-        if token is not None and not 0 <= token < vocabulary:
-            raise ValueError(f"{name}={token} is none of the {vocabulary} tokens of the vocabulary")
+    check_special(vocabulary, **(special or {}))
     least, most = _range(prompt)
     if not 0 <= least <= most < vocabulary:
         raise ValueError(
@@ -181,6 +190,16 @@ def read_prompt(
             "they come from another vocabulary"
         )
     return logits, carry
+
+
+def _array(prompt):
+    try:
+        return jnp.asarray(prompt)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "prompts of several lengths are filled up behind, by `jdl.text.padded(prompts, "
+            f"padding='post')`, and `lengths` tells how many tokens each has: {error}"
+        ) from error
 
 
 def _check_prompt(prompt, length, lengths, context):

@@ -95,6 +95,11 @@ class Past(NamedTuple):
     caches: tuple[AttentionCache, ...]
     position: jax.Array
 
+    @property
+    def places(self) -> int:
+        """S, how many tokens can be read."""
+        return self.caches[0].head_keys.shape[2]
+
     def reordered(self, rows: jax.Array, parted: "Past") -> "Past":
         """See `reordered`."""
         return reordered(self, rows, parted)
@@ -133,11 +138,12 @@ def stopped(
         lengths: [B] of 1 to I, without the filling behind; None where all have I tokens.
 
     Returns:
-        [B, D], and the carry there.
+        [B, D], nan for a length out of 1 to I, and the carry there.
     """
     if lengths is None:
         return x[:, -1], after
     last = jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0]
+    last = jnp.where(((lengths > 0) & (lengths <= x.shape[1]))[:, None], last, jnp.nan)
     return last, after._replace(position=before.position + lengths)
 
 

@@ -45,7 +45,12 @@ Linear = functools.partial(nnx.Linear, dot_general=flat_dot_general)
 
 
 class Embed(nnx.Embed):
-    """nnx.Embed, whose `attend` has the tokens in one axis."""
+    """nnx.Embed, whose `attend` has the tokens in one axis; an id below 0 is no row, but nan."""
+
+    def __call__(self, inputs: jax.Array, out_sharding=None) -> jax.Array:
+        """Ids [...] -> their rows [..., D]; nan for an id that the table lacks."""
+        # An array is indexed from its end by what is below 0, and filled beyond its end.
+        return super().__call__(jnp.where(inputs < 0, self.num_embeddings, inputs), out_sharding)
 
     def attend(self, query: jax.Array, out_sharding=None) -> jax.Array:
         """Tokens [..., D] -> their products with each row of the table, [..., V]."""

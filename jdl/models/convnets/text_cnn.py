@@ -32,6 +32,7 @@ from flax import nnx
 from jdl.core import Model
 from jdl.functional import functional
 from jdl.nn.pooling import max_pool
+from jdl.nn.token_ids import check_special, check_tokens
 
 INITIAL = 0.25  # words are drawn from (-0.25, 0.25), near the variance of word2vec's
 
@@ -85,6 +86,7 @@ def text_cnn(
         raise ValueError(f"{words} words want embeddings {list(shape)}; got None")
     if embeddings is not None and embeddings.shape != shape:
         raise ValueError(f"embeddings are {list(shape)}; got {list(embeddings.shape)}")
+    check_special(vocab_size, pad_id=pad_id)
     start = (shape, embeddings, words, pad_id)
     sizes = window_sizes, features, num_classes, dropout_rate
     made = {"dtype": dtype, "param_dtype": param_dtype}
@@ -116,13 +118,9 @@ class TextCNN(nnx.Module):
 
     def __call__(self, tokens: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Tokens [B, T] -> logits [B, K]."""
-        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
-            raise ValueError(
-                f"tokens are integers [B, T]; got {tokens.dtype}{list(tokens.shape)}. Pad the "
-                f"sentences by {self.pad_id}"
-            )
-        there = (tokens != self.pad_id)[..., None]
         tables = [table[...] for table in (self.tuned, self.fixed) if table is not None]
+        check_tokens(tokens, len(tables[0]))
+        there = (tokens != self.pad_id)[..., None]
         words = sum(table.astype(self.dtype or table.dtype)[tokens] for table in tables) * there
         pooled = jnp.concatenate([_largest(conv, words, there) for conv in self.convs], -1)
         pooled = self.dropout(pooled, rngs=rngs)

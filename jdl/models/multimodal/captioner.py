@@ -19,6 +19,7 @@ Axes: B images with their captions, T tokens, N patches, D features, V words.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -30,9 +31,10 @@ from jdl.functional import functional
 from jdl.models.transformers.vit import ViT, ViTConfig
 from jdl.nn.attention_cache import AttentionCache, placed, positions, reordered, stopped
 from jdl.nn.initializers import residual_normal
-from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_ids import check_pairs, check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import layers, run_stack
 
 
 def captioner(
@@ -44,6 +46,8 @@ def captioner(
     *,
     encoder: ViTConfig = ViTConfig(num_classes=None),
     dropout_rate: float = 0.1,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -55,17 +59,20 @@ def captioner(
         hidden_dim: D, of the decoder.
         num_layers: L, of the decoder.
         num_heads: of the decoder's attentions.
-        encoder: of the images; its dtypes are those given here.
+        encoder: of the images; its dtypes, scan_layers and remat are those given here.
         dropout_rate: in training, of the decoder's embedded tokens, attention weights, and of what
             a part adds.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "encoder.blocks" and "blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
     Returns:
         A Model: images [B, H, W, C], shifted tokens [B, T] -> logits [B, T, V]. Its methods:
-        "encode", images -> memory [B, 1 + N, E]; "start", (images, length) -> a carry, and
-        "decode", (carry, tokens [B]) -> (logits [B, V], carry), which write a caption of up to
-        `length` tokens.
+        "encode", images -> memory [B, 1 + N, E]; "attention_maps", as the call -> where each token
+        looks [L, B, heads, T, 1 + N]; "start", (images, length) -> a carry, and "decode", (carry,
+        tokens [B]) -> (logits [B, V], carry), which write a caption of up to `length` tokens.
 
     Raises:
         ValueError: as `vit`; heads that do not divide the features; from `apply`, tokens that are
@@ -93,10 +100,11 @@ def captioner(
         "project_init": residual_normal(3 * num_layers),
         **made,
     }
-    images = encoder._replace(num_classes=None, dtypes=made)
-    return functional(
-        lambda rngs: Captioner(images, vocab_size, context, num_layers, block, rngs=rngs)
-    )
+    stack = {"scan_layers": scan_layers, "remat": remat}
+    images = encoder._replace(num_classes=None, dtypes=made, **stack)
+    sizes = (images, vocab_size, context, num_layers, stack)
+    stacks = ("encoder.blocks", "blocks")
+    return functional(lambda rngs: Captioner(*sizes, block, rngs=rngs), stacks=stacks)
 
 
 class CaptionCarry(NamedTuple):
@@ -112,6 +120,11 @@ class CaptionCarry(NamedTuple):
     caches: tuple[AttentionCache, ...]
     memories: tuple[tuple[jax.Array, jax.Array], ...]
 
+    @property
+    def places(self) -> int:
+        """How many tokens a caption can have."""
+        return self.caches[0].head_keys.shape[2]
+
     def reordered(self, rows: jax.Array, parted: "CaptionCarry") -> "CaptionCarry":
         """See `jdl.nn.attention_cache.reordered`."""
         return reordered(self, rows, parted)
@@ -120,11 +133,11 @@ class CaptionCarry(NamedTuple):
 class Captioner(nnx.Module):
     """The network of `captioner`."""
 
-    def __init__(self, images, vocab_size, context, num_layers, block, *, rngs):
+    def __init__(self, images, vocab_size, context, num_layers, stack, block, *, rngs):
         made = {"dtype": block["dtype"], "param_dtype": block["param_dtype"], "rngs": rngs}
         drawn = {"embedding_init": nnx.initializers.normal(0.02), **made}
         features = block["features"]
-        self.vocab_size, self.context = vocab_size, context
+        self.vocab_size, self.context, self.stack = vocab_size, context, stack
         self.encoder = ViT(images, rngs=rngs)
         self.tokens = Embed(vocab_size, features, **drawn)
         self.positions = Embed(context, features, **drawn)
@@ -136,13 +149,24 @@ class Captioner(nnx.Module):
         self, images: jax.Array, tokens: jax.Array, *, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
         """Images [B, H, W, C], shifted tokens [B, T] -> logits [B, T, V]."""
-        check_tokens(tokens, self.vocab_size, self.context)
+        check_pairs(images, tokens)
         memory = self.encode(images, rngs=rngs)
-        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
-        x = self.dropout(x, rngs=rngs)
-        for block in self.blocks:
-            x = block(x, memory, is_causal=True, rngs=rngs)
+        x = self._embedded(tokens, rngs)
+
+        def call(block, x, rngs):
+            return block(x, memory, is_causal=True, rngs=rngs)
+
+        x = run_stack(self.blocks, x, call, rngs=rngs, **self.stack)
         return self.tokens.attend(self.norm(x))
+
+    def attention_maps(self, images: jax.Array, tokens: jax.Array) -> jax.Array:
+        """Where each shifted token [B, T] looks in the image: [L, B, heads, T, 1 + N]."""
+        memory, maps = self.encode(images), []
+        x = self._embedded(tokens, None)
+        for block in layers(self.blocks):
+            x, (_, crossed) = block(x, memory, is_causal=True, return_weights=True)
+            maps.append(crossed)
+        return jnp.stack(maps)
 
     def encode(self, images: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Images [B, H, W, C] -> memory [B, 1 + N, E]."""
@@ -152,11 +176,11 @@ class Captioner(nnx.Module):
         """Images [B, H, W, C] -> the carry of captions of up to `length` tokens."""
         if not 1 <= length <= self.context:
             raise ValueError(f"a caption has 1 to {self.context} tokens, the context; got {length}")
-        memory, batch = self.encode(images), len(images)
+        memory, batch, blocks = self.encode(images), len(images), layers(self.blocks)
         return CaptionCarry(
             position=jnp.zeros(batch, jnp.int32),
-            caches=tuple(block.attention.empty_cache(batch, length) for block in self.blocks),
-            memories=tuple(block.cross_attention.keys_values(memory) for block in self.blocks),
+            caches=tuple(block.attention.empty_cache(batch, length) for block in blocks),
+            memories=tuple(block.cross_attention.keys_values(memory) for block in blocks),
         )
 
     def prefill(
@@ -164,7 +188,9 @@ class Captioner(nnx.Module):
     ) -> tuple[jax.Array, CaptionCarry]:
         """Beginnings [B, T] of captions, with filling behind their lengths -> as `decode`."""
         x, caches = self.tokens(tokens) + self.positions(positions(carry, tokens)), []
-        for block, cache, memory in zip(self.blocks, carry.caches, carry.memories, strict=True):
+        for block, cache, memory in zip(
+            layers(self.blocks), carry.caches, carry.memories, strict=True
+        ):
             x, cache = block.step(x, cache, carry.position, memory)
             caches.append(cache)
         after = carry._replace(position=carry.position + tokens.shape[1], caches=tuple(caches))
@@ -177,3 +203,8 @@ class Captioner(nnx.Module):
         A token that finds no place has logits of nan.
         """
         return self.prefill(carry, tokens[:, None])
+
+    def _embedded(self, tokens, rngs):
+        check_tokens(tokens, self.vocab_size, self.context)
+        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
+        return self.dropout(x, rngs=rngs)

@@ -151,7 +151,9 @@ class RecurrentLanguageModel(nnx.Module):
 
     def _embedded(self, tokens):
         if self.embed is None:
-            return jax.nn.one_hot(tokens, self.vocab_size, dtype=self.one_hot_dtype)
+            known = (tokens >= 0) & (tokens < self.vocab_size)
+            rows = jax.nn.one_hot(tokens, self.vocab_size, dtype=self.one_hot_dtype)
+            return jnp.where(known[..., None], rows, jnp.nan)
         return self.embed(tokens)
 
     def _logits(self, y):

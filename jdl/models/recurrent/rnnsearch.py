@@ -34,7 +34,7 @@ from jdl.nn.attention_scores import AdditiveAttention, additive, masked_softmax
 from jdl.nn.gru_cells import GRUCell
 from jdl.nn.recurrence import unrolled
 from jdl.nn.recurrent_layers import RecurrentStack
-from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_ids import check_pairs, check_special, check_tokens
 from jdl.nn.token_layers import Embed, Linear
 
 
@@ -83,6 +83,8 @@ def rnnsearch(
     """
     if readout not in ("before", "after"):
         raise ValueError(f"readout is the state 'before' or 'after' the step; got {readout!r}")
+
+    check_special(source_vocab_size, pad_token=pad_token)
 
     def build(rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
@@ -165,6 +167,7 @@ class RNNSearch(nnx.Module):
     def _written(self, source, target):
         """What stands at each place of a target: [B, T, ...] of each."""
         check_tokens(target, self.target_embed.num_embeddings)
+        check_pairs(source, target)
         carry, words = self.start(source), self.target_embed(target)
         width = carry.encoded.shape[-1]
 

@@ -35,7 +35,7 @@ from jdl.decoding import Step
 from jdl.functional import functional
 from jdl.nn.lstm_cells import LSTMCell
 from jdl.nn.recurrent_layers import RecurrentStack
-from jdl.nn.token_ids import check_tokens
+from jdl.nn.token_ids import check_pairs, check_special, check_tokens
 from jdl.nn.token_layers import Embed, Linear
 from jdl.train.committee import average_probabilities
 
@@ -86,6 +86,8 @@ def sequence_to_sequence(
         >>> jax.eval_shape(model.apply, variables, source, target)[0].shape
         (3, 4, 7)
     """
+
+    check_special(source_vocab_size, pad_token=pad_token)
 
     def build(rngs):
         made = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
@@ -154,6 +156,7 @@ class SequenceToSequence(nnx.Module):
     ) -> jax.Array:
         """Source [B, S], shifted target [B, T] -> logits [B, T, V]."""
         check_tokens(target, self.target_embed.num_embeddings)
+        check_pairs(source, target)
         states, context = self.start(source, rngs=rngs)
         x = self.target_embed(target)
         context = jnp.broadcast_to(context[:, None], (*target.shape, context.shape[-1]))

@@ -245,7 +245,7 @@ def best_span(
         mask: [B, T], true where an answer may stand, such as the paragraph without the question.
 
     Returns:
-        First and last place, each [B].
+        First and last place, each [B]; -1 where no answer may stand.
 
     Example:
         >>> start, end = jnp.array([[0.0, 0.0, 2.0]]), jnp.array([[9.0, 0.0, 1.0]])
@@ -262,4 +262,5 @@ def best_span(
         allowed = allowed & mask[:, :, None] & mask[:, None, :]
     scores = jnp.where(allowed, start[:, :, None] + end[:, None, :], -jnp.inf)
     best = jnp.argmax(scores.reshape(len(start), -1), axis=1)
-    return best // length, best % length
+    some = allowed.any((1, 2))
+    return jnp.where(some, best // length, -1), jnp.where(some, best % length, -1)

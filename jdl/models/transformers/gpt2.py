@@ -49,6 +49,7 @@ from jdl.nn.attention_cache import (
     stopped,
 )
 from jdl.nn.initializers import residual_normal
+from jdl.nn.token_ids import check_tokens
 from jdl.nn.token_layers import Embed, LayerNorm, Linear
 from jdl.stacks import layers, run_stack
 
@@ -215,11 +216,7 @@ class GPT2(nnx.Module):
 
     def __call__(self, tokens: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Tokens [B, T] -> logits [B, T, V]."""
-        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.context:
-            raise ValueError(
-                f"GPT-2 takes tokens [B, T] with 1 <= T <= {self.context}, its context; "
-                f"got {list(tokens.shape)}. Cut a longer text into windows"
-            )
+        check_tokens(tokens, self.config.vocab_size, self.context)
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1])[None])
         x = self.dropout(x, rngs=rngs)
 

@@ -28,6 +28,7 @@ import optax
 
 from jdl.core import Key, Model, Objective, Variables
 from jdl.models.transformers.bert_heads import PretrainingLogits
+from jdl.nn.token_ids import check_special
 
 
 class Masked(NamedTuple):
@@ -102,6 +103,7 @@ def masked_tokens(
         raise ValueError(
             f"shares are at most 1 together; got {masked_share} masked and {random_share} random"
         )
+    check_special(vocab_size, mask_token=mask_token)
     if special.shape != tokens.shape:
         raise ValueError(
             f"special says of each token {list(tokens.shape)} whether it is; "
