@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.core import Variables
+from jdl.core import Model, Variables
 from tests.conformance.case import quick
 from tests.conformance.catalogue import MODELS
 
@@ -31,10 +31,17 @@ class Prepared:
         self.init = quick(self.model.init)
         self.variables = self.init(jax.random.key(0))
         self.members = quick(jax.vmap(self.model.init))(_member_keys())
-        self.evaluate = quick(self.evaluation)
+        # Traced once for all programs that evaluate.
+        self.traced = jax.jit(self.evaluation)
+        self.evaluate = quick(self.traced)
 
     def evaluation(self, variables, key):
         return _evaluation(self.model, self.case, variables, key)
+
+    def program(self):
+        """That of an evaluation, traced anew, but for addresses."""
+        traced = jax.make_jaxpr(lambda *inputs: self.evaluation(*inputs))(self.variables, self.key)
+        return re.sub("0x[0-9a-f]+", "", str(traced))
 
     def loss(self, params, buffers, key):
         """A generic function of the outputs of a training pass."""
@@ -68,6 +75,10 @@ def prepared(request):
     return Prepared(MODELS[request.param])
 
 
+def test_it_is_a_model(prepared):
+    assert isinstance(prepared.model, Model)
+
+
 def test_init_depends_on_the_key_alone(prepared):
     again = prepared.init(jax.random.key(0))
     assert _equal(again, prepared.variables)
@@ -90,13 +101,9 @@ def test_evaluation_repeats_and_leaves_the_buffers_alone(prepared):
 
 
 def test_training_leaves_no_trace_in_the_model(prepared):
-    def program():
-        traced = jax.make_jaxpr(prepared.evaluation)(prepared.variables, prepared.key)
-        return re.sub("0x[0-9a-f]+", "", str(traced))
-
-    before = program()
+    before = prepared.program()
     jax.eval_shape(prepared.loss, *prepared.variables, jax.random.key(0))
-    assert program() == before
+    assert prepared.program() == before
 
 
 def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(prepared):
@@ -116,7 +123,7 @@ def test_a_finite_gradient_reaches_every_parameter_and_each_key_is_used_once(pre
 
 
 def test_an_ensemble_is_a_vmap(prepared):
-    together, _ = quick(jax.vmap(prepared.evaluation, (0, None)))(prepared.members, prepared.key)
+    together, _ = quick(jax.vmap(prepared.traced, (0, None)))(prepared.members, prepared.key)
     for number in range(MEMBERS):
         alone, _ = prepared.evaluate(_member(prepared.members, number), prepared.key)
         _close(_member(together, number), alone, prepared.case.tolerance)
