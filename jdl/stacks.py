@@ -66,10 +66,10 @@ def run_stack(
 
     def body(definition, carry, state):
         x, streams = carry
-        block = nnx.merge(definition, state)
+        block, before = nnx.merge(definition, state), jax.tree.leaves(state)
         own = None if rngs is None else nnx.merge(noise, streams)
         x = call(block, x, own)
-        _check_unwritten(block, state)
+        _check_unwritten(block, before)
         return (x, streams if rngs is None else nnx.state(own)), None
 
     if remat:
@@ -220,10 +220,10 @@ def _kind(x):
     return jnp.shape(x), jnp.result_type(x)
 
 
-def _check_unwritten(block, state):
+def _check_unwritten(block, before):
     """No layer's buffer may be written: what a scan reads is not what the module holds."""
     after = jax.tree.leaves(nnx.state(block))
-    if any(x is not y for x, y in zip(after, jax.tree.leaves(state), strict=True)):
+    if any(x is not y for x, y in zip(after, before, strict=True)):
         raise ValueError(
             "a layer writes a buffer, as a batch norm in training does; in a scan over layers, or "
             "rematerialized, that would be lost. Set scan_layers=False, remat=False"
