@@ -14,12 +14,12 @@ Drawn: the losses (figure 6.9), and where each head looks as it reads eight char
 `jdl.nn.attention_gradients`; it is compared with automatic differentiation on the first head.
 
 Result, with Python 3.11's documentation, 101 thousand characters for training, seeds 0 and 1: 2.22
-and 2.21 nats a character held out, 1.99 and 1.99 in training, 3.00 without memory; 34.6 % are right.
-As in the book the text is gibberish with the look of words. The model is as blind as the book's:
-without positions a character knows which others stand before it, not where, and the two "i" of
-"explicit" get equal weights. So the loss falls from 2.51 after one character to 2.08 after three,
-and then rises, to 2.30 after eight: more of a past without order hides the last two or three. The
-gradients by hand differ by less than 1e-6. Cost: 32 s of processor time.
+and 2.21 nats a character held out, 2.00 and 1.99 in training, 3.00 without memory; 34.6 % of the
+guesses are right. As in the book the text is gibberish with the look of words. The model is as
+blind as the book's: without positions a character knows which others stand before it, not where,
+and the two "i" of "explicit" get equal weights. So the loss falls from 2.51 after one character to
+2.08 after three, and then rises, to 2.30 after eight: more of a past without order hides the last
+two or three. The gradients by hand differ by less than 1e-6. Cost: 32 s of processor time.
 """
 
 import pathlib
