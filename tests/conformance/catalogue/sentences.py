@@ -21,7 +21,7 @@ def classifier() -> Model:
 
 MODELS = {
     "jdl.models.transformers.sentence_bert.sentence_encoder": ModelCase(
-        lambda: sentence_encoder(BERT(num_segments=0)), (FIRST, None, MASK)
+        lambda: sentence_encoder(BERT(num_segments=0)), (FIRST, None, MASK), slow=True
     ),
     "jdl.models.transformers.sentence_bert.pair_classifier": ModelCase(
         classifier, (Texts(FIRST, MASK), Texts(SECOND)), slow=True
