@@ -51,7 +51,8 @@ def attention(
         is_causal: whether query i sees only the keys j <= i.
         drop: what to do to the weights [B, H, I, J] before the values are summed, a dropout.
         implementation: of `jax.nn.dot_product_attention`: "cudnn", on its devices and in half
-            precision, never forms the weights, so that memory grows with I + J; None forms them.
+            precision, never forms the weights, so that memory grows with I + J; None forms them,
+            and so does dropping.
 
     Returns:
         [B, I, H, F]; zeros for a query that sees no key. Sums and the softmax are in float32 for
@@ -62,17 +63,18 @@ def attention(
         >>> attention(x, x, x, mask=padding_mask(jnp.zeros([1, 4], bool))).sum().item()
         0.0
     """
-    if drop is not None:
-        weights = attention_weights(query, key, bias=bias, mask=mask, is_causal=is_causal)
-        return weighted_sum(drop(weights), value)
-    if implementation is not None:
+    if implementation is not None and drop is None:
         return _fused(query, key, value, bias, mask, is_causal, implementation)
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     sums = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("bhif,bhjf->bhij", query, key, preferred_element_type=sums)
     scores = scores * query.shape[-1] ** -0.5
     scores = scores if bias is None else scores + bias
-    return _attended(scores, _seen(mask, is_causal, scores), value).swapaxes(1, 2)
+    mask = _seen(mask, is_causal, scores)
+    if drop is None:
+        return _attended(scores, mask, value).swapaxes(1, 2)
+    weights = drop(masked_softmax(scores, mask).astype(value.dtype))
+    return _summed(weights, value).swapaxes(1, 2)
 
 
 def attention_weights(

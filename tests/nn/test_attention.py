@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jdl.nn.attention import attention
+from tests.conformance.case import quick
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +30,24 @@ def keep_all(weights):
     return weights
 
 
-@pytest.mark.parametrize("drop", [None, keep_all], ids=["jax", "written out"])
+FORMS = {"own": {}, "dropping": {"drop": keep_all}, "jax's": {"implementation": "xla"}}
+
+
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_equals_the_sums_written_out(factors, mask, drop, is_causal, masked):
-    found = jax.jit(functools.partial(attention, is_causal=is_causal, drop=drop))(
-        *factors, mask=mask if masked else None
-    )
+def test_equals_the_sums_written_out(factors, mask, is_causal, masked):
+    mask = mask if masked else None
+
+    @quick
+    def found(*factors):
+        return [attention(*factors, mask=mask, is_causal=is_causal, **f) for f in FORMS.values()]
+
+    factors = [np.asarray(x) for x in factors]
     expected = _by_loops(
-        *map(np.asarray, factors), mask=np.asarray(mask) if masked else None, is_causal=is_causal
+        *factors, mask=None if mask is None else np.asarray(mask), is_causal=is_causal
     )
-    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+    for one in found(*factors):
+        np.testing.assert_allclose(one, expected, rtol=2e-5, atol=2e-6)
 
 
 def test_queries_and_keys_may_differ_in_number(factors):
@@ -50,15 +58,43 @@ def test_queries_and_keys_may_differ_in_number(factors):
         np.testing.assert_allclose(one, expected, rtol=2e-5, atol=2e-6)
 
 
-def test_gradients_are_those_of_jaxs_function(factors, mask):
-    def loss(factors, drop):
-        return jnp.sum(jnp.sin(attention(*factors, mask=mask, is_causal=True, drop=drop)))
+def test_derivatives_of_both_modes_and_of_second_order_are_those_of_jaxs_function(factors, mask):
+    bias = jnp.sin(jnp.arange(25.0)).reshape(1, 1, 5, 5)
+    moved = jax.tree.map(jnp.cos, (*factors, bias))
 
-    ours, jaxs = (
-        jax.jit(jax.grad(functools.partial(loss, drop=drop)))(factors) for drop in (keep_all, None)
+    def loss(arguments, form):
+        *factors, bias = arguments
+        outputs = attention(*factors, bias=bias, mask=mask, is_causal=True, **FORMS[form])
+        return jnp.sum(jnp.sin(outputs))
+
+    def derivatives(arguments, form):
+        slope = jax.grad(functools.partial(loss, form=form))
+        _, forward = jax.jvp(functools.partial(loss, form=form), (arguments,), (moved,))
+        return slope(arguments), forward, jax.jvp(slope, (arguments,), (moved,))[1]
+
+    own, dropping, jaxs = quick(lambda arguments: [derivatives(arguments, f) for f in FORMS])(
+        (*factors, bias)
     )
-    for one, other in zip(ours, jaxs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, own, jaxs)
+    jax.tree.map(close, dropping, jaxs)
+
+
+def test_a_query_without_keys_gets_zeros_and_gives_no_gradient_of_nan(factors):
+    nothing = jnp.ones([2, 1, 5, 5], bool).at[:, :, 2].set(False)
+
+    def total(factors, form):
+        outputs = attention(*factors, mask=nothing, **FORMS[form])
+        return jnp.sum(outputs**2), outputs[:, 2]
+
+    def found(factors):
+        return [
+            jax.grad(functools.partial(total, form=form), has_aux=True)(factors) for form in FORMS
+        ]
+
+    for slopes, outputs in quick(found)(factors):
+        assert not outputs.any()
+        assert all(np.isfinite(x).all() for x in slopes)
 
 
 def test_weights_are_dropped_before_the_values_are_summed(factors):

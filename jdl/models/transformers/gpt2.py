@@ -66,6 +66,7 @@ def gpt2(
     norm_placement: str = "pre",
     scan_layers: bool = False,
     remat: bool | Callable = False,
+    implementation: str | None = None,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -84,6 +85,7 @@ def gpt2(
         scan_layers: as `jdl.stacks.run_stack` has it, but in the steps of decoding, which loop;
             `jdl.stacks.stacked(params, "blocks")` makes deep networks compile as shallow ones.
         remat: as `run_stack` has it.
+        implementation: as `jdl.nn.attention.attention` has it, of whole sequences.
         dtype: of the computation; None takes `param_dtype`. Sums of attention and of norms are
             kept in float32.
         param_dtype: of the params.
@@ -131,6 +133,7 @@ def gpt2(
         norm_placement=norm_placement,
         dtypes={"dtype": dtype, "param_dtype": param_dtype},
         stack={"scan_layers": scan_layers, "remat": remat},
+        implementation=implementation,
     )
     return functional(lambda rngs: GPT2(config, rngs=rngs), stacks=("blocks",))
 
@@ -194,6 +197,7 @@ class Config(NamedTuple):
     norm_placement: str
     dtypes: dict[str, Any]
     stack: dict[str, Any] = {}  # scan_layers and remat of `run_stack`
+    implementation: str | None = None
 
 
 class GPT2(nnx.Module):
@@ -324,13 +328,15 @@ class CausalSelfAttention(nnx.Module):
         self.query_key_value = _linear(config, config.hidden_dim, 3 * config.hidden_dim, rngs)
         self.project = _residual_linear(config, config.hidden_dim, rngs)
         self.dropout = nnx.Dropout(config.dropout_rate)
+        self.implementation = config.implementation
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
         query, key, value = self._heads(x)
         drops = self.dropout.rate > 0 and not self.dropout.deterministic
         drop = functools.partial(self.dropout, rngs=rngs) if drops else None
-        heads = attention(query, key, value, is_causal=True, drop=drop)
+        kind = {"drop": drop, "implementation": self.implementation}
+        heads = attention(query, key, value, is_causal=True, **kind)
         return self.project(heads.reshape(x.shape))
 
     def extend(
