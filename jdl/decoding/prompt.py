@@ -130,6 +130,7 @@ def filled_behind(tokens: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Ar
         raise ValueError(
             f"each token has an entry in the mask; got {list(tokens.shape)} and {list(mask.shape)}"
         )
+    mask = mask != 0
     order = jnp.argsort(~mask, axis=-1, stable=True)
     return jnp.take_along_axis(tokens, order, axis=-1), mask.sum(-1)
 
@@ -219,9 +220,11 @@ def _check_prompt(prompt, length, lengths, context):
         )
     if lengths is None:
         return
-    if np.shape(lengths) != prompt.shape[:1]:
+    whole = jnp.issubdtype(jnp.asarray(lengths).dtype, jnp.integer)
+    if np.shape(lengths) != prompt.shape[:1] or not whole:
         raise ValueError(
-            f"each of {prompt.shape[0]} prompts has one length; got {list(np.shape(lengths))}"
+            f"each of {prompt.shape[0]} prompts has one length, an integer; got "
+            f"{jnp.asarray(lengths).dtype} {list(np.shape(lengths))}"
         )
     least, most = _range(lengths, otherwise=1)
     if not 1 <= least <= most <= prompt.shape[1]:

@@ -128,8 +128,10 @@ def encode_bytes(
         The ids.
 
     Raises:
-        ValueError: a text that has no UTF-8 (lone surrogates).
+        ValueError: a text that has no UTF-8 (lone surrogates), or that is no str.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"a text is a str; got {type(text).__name__}")
     if parse_specials and pairs.specials:
         names = "|".join(map(re.escape, sorted(pairs.specials, key=len, reverse=True)))
         return [
@@ -182,8 +184,12 @@ def read_byte_pairs(vocab: str | os.PathLike, merges: str | os.PathLike) -> Byte
     Raises:
         ValueError: ids with gaps, or a merge whose result is no token.
     """
-    names = json.loads(pathlib.Path(vocab).read_text(encoding="utf-8"))
-    if sorted(names.values()) != list(range(len(names))):
+    try:
+        names = json.loads(pathlib.Path(vocab).read_text(encoding="utf-8"))
+        ids = sorted(names.values())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{vocab} is no JSON object of tokens and ids: {error}") from error
+    if ids != list(range(len(names))):
         raise ValueError(f"{vocab}: the ids are 0 to {len(names) - 1}, each once")
     # A lone "\r" and the like stand for bytes elsewhere, but here lines end with "\n" only.
     lines = pathlib.Path(merges).read_text(encoding="utf-8").split("\n")
@@ -194,7 +200,10 @@ def read_byte_pairs(vocab: str | os.PathLike, merges: str | os.PathLike) -> Byte
     ]
     made = {*byte_names(), *(a + b for a, b in learned)}
     if made - names.keys():
-        raise ValueError(f"{vocab} lacks the tokens {sorted(made - names.keys())[:5]} of {merges}")
+        raise ValueError(
+            f"{vocab} lacks the tokens {sorted(made - names.keys())[:5]} of {merges}, as those of "
+            "GPT and CLIP do, whose pairs are of characters: take their tokenizer.json"
+        )
     ordered = sorted(names, key=names.get)
     tokens = tuple(_bytes_of(name) if name in made else name.encode() for name in ordered)
     ranks = {(_bytes_of(a), _bytes_of(b)): i for i, (a, b) in enumerate(learned)}

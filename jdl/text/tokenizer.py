@@ -232,6 +232,6 @@ def _framed(found, ids):
 
 
 def _kept(found: Iterable[int], specials, skip, size):
-    found = [int(i) for i in found]
+    found = list(found)
     check_ids(found, size)
-    return [i for i in found if not (skip and i in specials)]
+    return [int(i) for i in found if not (skip and i in specials)]

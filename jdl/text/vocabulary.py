@@ -153,8 +153,11 @@ def decode(
     strange = (skip | {end} - {None}) - set(vocabulary.ids)
     if strange:
         raise ValueError(f"the vocabulary has no {sorted(strange)}, so no id is one of them")
-    ids = [int(i) for i in np.asarray(ids if isinstance(ids, np.ndarray) else list(ids)).tolist()]
+    ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+    if ids.ndim != 1:
+        raise ValueError(f"the ids of one text are [T]; got {list(ids.shape)}")
     check_ids(ids, len(vocabulary.tokens))
+    ids = ids.tolist()
     if end is not None and vocabulary.ids[end] in ids:
         ids = ids[: ids.index(vocabulary.ids[end])]
     return [vocabulary.tokens[i] for i in ids if vocabulary.tokens[i] not in skip]
@@ -170,9 +173,11 @@ def check_ids(ids: Iterable[int] | np.ndarray, size: int) -> None:
         size: V.
 
     Raises:
-        ValueError: an id out of 0 .. V-1.
+        ValueError: an id out of 0 .. V-1, or one that is no integer.
     """
     ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids are integers; got {ids.dtype}")
     if ids.size and not 0 <= ids.min() <= ids.max() < size:
         raise ValueError(
             f"ids are 0 to {size - 1}; got {ids.min()} to {ids.max()}: "

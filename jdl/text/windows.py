@@ -40,7 +40,8 @@ def padded(
         [N, L].
 
     Raises:
-        ValueError: no sequences and no length, a sequence of sequences, or another side.
+        ValueError: no sequences and no length, a sequence of sequences, numbers that `dtype` would
+            cut, or another side.
 
     Example:
         >>> padded([[1, 2, 3], [4]], 2).tolist(), padded([[4]], 2, padding="post").tolist()
@@ -52,10 +53,14 @@ def padded(
     if length is None and len(sequences) == 0:
         raise ValueError("without sequences the length is not known; pass it")
     length = max(map(len, sequences)) if length is None else length
+    if length < 0:
+        raise ValueError(f"length counts tokens; got {length}")
     out = np.full([len(sequences), length], value, dtype)
     for row, sequence in zip(out, sequences, strict=True):
         if np.ndim(sequence) != 1:
             raise ValueError(f"a sequence has one axis; got {np.ndim(sequence)}")
+        if len(sequence) and not np.can_cast(np.asarray(sequence).dtype, dtype, "same_kind"):
+            raise ValueError(f"{np.asarray(sequence).dtype} would be cut to {np.dtype(dtype)}")
         kept = sequence[max(len(sequence) - length, 0) :]
         kept = kept if truncating == "pre" else sequence[:length]
         row[length - len(kept) if padding == "pre" else 0 :][: len(kept)] = kept
@@ -76,7 +81,7 @@ def token_mask(sequences: Sequence[Sequence[int]], length: int, *, padding: str 
     Raises:
         ValueError: another side.
     """
-    ones = [[1] * len(sequence) for sequence in sequences]
+    ones = [[True] * len(sequence) for sequence in sequences]
     return padded(ones, length, padding=padding, dtype=bool)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jdl.decoding import beam_search, bound, consume, generate
+from jdl.decoding import beam_search, bound, consume, filled_behind, generate
 from jdl.models.convnets.text_cnn import text_cnn
 from jdl.models.multimodal.captioner import captioner
 from jdl.models.multimodal.clip import clip_text
@@ -29,6 +29,10 @@ from jdl.models.transformers.vit import ViTConfig
 from jdl.models.transformers.xlnet import xlnet
 from jdl.nn.attention_cache import AttentionCache, Past, stopped
 from jdl.nn.token_layers import Embed
+from jdl.text.byte_pair import encode_bytes, train_byte_pairs
+from jdl.text.tokenizer import read_tokenizer
+from jdl.text.vocabulary import Vocabulary, decode
+from jdl.text.windows import padded
 
 V, KNOWN = 11, np.array([[1, 2, 3], [4, 5, 6]])
 IMAGES = np.ones([2, 8, 8, 3], np.float32)
@@ -167,3 +171,42 @@ def test_no_answer_stands_where_all_is_hidden():
     scores = Span(*jnp.ones([2, 2, 3]))
     first, last = best_span(scores, mask=np.array([[False] * 3, [False, True, False]]))
     assert first.tolist() == [-1, 1] and last.tolist() == [-1, 1]
+
+
+def test_texts_and_ids_that_are_none_are_told(tmp_path):
+    words = Vocabulary.of(["a", "b", "c"])
+    with pytest.raises(ValueError, match="ids are integers; got float64"):
+        decode(words, [1.5])
+    with pytest.raises(ValueError, match=r"one text are \[T\]; got \[1, 2\]"):
+        decode(words, np.array([[1, 2]]))
+    with pytest.raises(ValueError, match="float64 would be cut to int32"):
+        padded([[1], [], [1.5]])
+    with pytest.raises(ValueError, match="length counts tokens; got -1"):
+        padded([[1]], -1)
+    with pytest.raises(ValueError, match="a text is a str; got bytes"):
+        encode_bytes(train_byte_pairs([], 256, specials=[]), b"text")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\ni n</w>\n")
+    for content, said in {
+        "junk": "no JSON object",
+        "[1]": "no JSON object",
+        '{"in</w>": 0}': "take their tokenizer.json",
+    }.items():
+        (tmp_path / "vocab.json").write_text(content)
+        with pytest.raises(ValueError, match=said):
+            read_tokenizer(tmp_path)
+
+
+def test_lengths_are_integers():
+    with pytest.raises(ValueError, match="one length, an integer; got float32"):
+        generate(step, (), KNOWN, length=2, lengths=jnp.ones(2))
+
+
+def test_masks_of_numbers_are_those_of_truth():
+    """Other libraries' are integers, some floats."""
+    mask = np.array([[1, 1, 0], [0, 1, 1]])
+    expected = filled_behind(KNOWN, mask.astype(bool))
+    for kind in (int, np.float32):
+        for found, wanted in zip(filled_behind(KNOWN, mask.astype(kind)), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        for name in ("bert", "xlnet"):
+            read(READERS[name], KNOWN, None, mask.astype(kind))

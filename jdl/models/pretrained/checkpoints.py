@@ -13,10 +13,8 @@ assume and its names do not show is in its row:
     1001 classes                          HF's MobileNets: class 0 is the background
     epsilon of a ViT's LayerNorm          timm, torchvision 1e-6, HF 1e-12
 
-Networks of text have no images to prepare: their rows name the files of their tokenizers, which
-`load` fetches too, and `jdl.text.read_tokenizer` reads. tokenizer.json is whole; vocab.txt is of
-WordPiece, vocab.json and merges.txt are of byte pairs (GPT's own pairs are of characters, and have
-tokenizer.json alone), spiece.model is of SentencePiece.
+Rows of texts name the files of their tokenizers, which `load` fetches, and
+`jdl.text.read_tokenizer` reads. GPT's own pairs are of characters, and have tokenizer.json alone.
 
 Source of the settings: timm 1.0.31 (registry), torchvision 0.29.1 (weights' transforms), Keras
 3.15.1 (applications), the preprocessor_config.json of HF's repositories for theirs. No weights were
@@ -377,8 +375,8 @@ def _multimodal():
     }
     for name, make in CLIPS.items():
         size = 336 if name.endswith("336") else 224
-        images = Preprocessing(size, size, **clips)
-        yield f"openai/{name}", Checkpoint(make, CLIP_HF, images, tokenizer=BYTE_PAIRS[:1])
+        row = Checkpoint(make, CLIP_HF, Preprocessing(size, size, **clips))
+        yield f"openai/{name}", row._replace(tokenizer=BYTE_PAIRS[:1])
     make = functools.partial(captioner, encoder=ViTConfig(num_classes=None, epsilon=1e-12))
     images = Preprocessing(224, None, **INCEPTION)
     yield (

@@ -297,7 +297,7 @@ class XLNet(nnx.Module):
         seen = jnp.ones([1, 1, 1, length], bool)
         if mask is not None:
             self._check("a mask is", mask, tokens)
-            seen = mask[:, None, None, :] | jnp.eye(length, dtype=bool)[None, None]
+            seen = (mask != 0)[:, None, None, :] | jnp.eye(length, dtype=bool)[None, None]
         if memory is not None:
             shape = (len(tokens), 1, seen.shape[2])
             known = jnp.broadcast_to(memory.is_token[:, None, None], (*shape, places - length))
@@ -309,7 +309,7 @@ class XLNet(nnx.Module):
         size = memory.is_token.shape[1]
         length = streams[0].shape[1] - size
         kept = min(length, self.config.reuse_length or length) if kept is None else kept
-        is_token = jnp.ones([len(memory.is_token), length], bool) if mask is None else mask
+        is_token = jnp.ones([len(memory.is_token), length], bool) if mask is None else mask != 0
         is_token = jnp.concatenate([memory.is_token, is_token], axis=1)
         places = slice(kept, kept + size)
         streams = (jax.lax.stop_gradient(x[:, places]) for x in streams)

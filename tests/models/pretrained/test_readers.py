@@ -110,7 +110,7 @@ def test_layers_that_keras_named_by_itself_count_from_the_first_on(tmp_path):
 def test_what_cannot_be_read_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         check(tmp_path / "absent.npz")
-    with pytest.raises(FileNotFoundError, match=re.escape("has no file like model.safetensors.index.json")):
+    with pytest.raises(FileNotFoundError, match="no file like model.safetensors"):
         check(tmp_path)
     (tmp_path / "weights.msgpack").write_bytes(b"")
     with pytest.raises(ValueError, match="ends in one of .*safetensors.*; got weights.msgpack"):
