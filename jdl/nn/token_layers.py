@@ -18,10 +18,13 @@ Axes: B sequences, T tokens, D features.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+EMBEDDING_INIT = nnx.initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)  # Flax's
 
 
 def flat_dot_general(lhs: jax.Array, rhs: jax.Array, dimension_numbers, **options) -> jax.Array:
@@ -44,40 +47,89 @@ def flat_dot_general(lhs: jax.Array, rhs: jax.Array, dimension_numbers, **option
 Linear = functools.partial(nnx.Linear, dot_general=flat_dot_general)
 
 
-class Embed(nnx.Embed):
-    """nnx.Embed, whose `attend` has the tokens in one axis; an id below 0 is no row, but nan."""
+class Embed(nnx.Module):
+    """A table with a row for each id, nnx.Embed, and with the inverse: a head tied to it.
 
-    def __call__(self, inputs: jax.Array, out_sharding=None) -> jax.Array:
-        """Ids [...] -> their rows [..., D]; nan for an id that the table lacks."""
+    Args:
+        num_embeddings: V.
+        features: D.
+        dtype: of the rows; None takes `param_dtype`.
+        param_dtype: of the table.
+        embedding_init: of the table.
+        rngs: of the table.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        features: int,
+        *,
+        dtype=None,
+        param_dtype=jnp.float32,
+        embedding_init: Callable = EMBEDDING_INIT,
+        rngs: nnx.Rngs,
+    ):
+        table = embedding_init(rngs.params(), (num_embeddings, features), param_dtype)
+        self.embedding = nnx.Param(table)
+        self.num_embeddings, self.features = num_embeddings, features
+        self.dtype = dtype or table.dtype
+
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        """Integers [...] -> their rows [..., D]; nan for an id that the table lacks.
+
+        Raises:
+            ValueError: ids that are no integers.
+        """
+        if not jnp.issubdtype(ids.dtype, jnp.integer):
+            raise ValueError(f"ids of an embedding are integers; got {ids.dtype}")
         # An array is indexed from its end by what is below 0, and filled beyond its end.
-        return super().__call__(jnp.where(inputs < 0, self.num_embeddings, inputs), out_sharding)
+        ids = jnp.where(ids < 0, self.num_embeddings, ids)
+        return jnp.take(self.embedding[...].astype(self.dtype), ids, axis=0)
 
-    def attend(self, query: jax.Array, out_sharding=None) -> jax.Array:
+    def attend(self, x: jax.Array) -> jax.Array:
         """Tokens [..., D] -> their products with each row of the table, [..., V]."""
-        rows = query.reshape(-1, query.shape[-1])
-        return super().attend(rows, out_sharding).reshape(*query.shape[:-1], -1)
+        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
+        products = rows @ self.embedding[...].astype(self.dtype).T
+        return products.reshape(*x.shape[:-1], -1)
 
 
-class LayerNorm(nnx.LayerNorm):
-    """nnx.LayerNorm, whose tangent is made of its values where it is over the last axis.
+class LayerNorm(nnx.Module):
+    """Layer normalisation over the last axis, nnx.LayerNorm.
+
+    Args:
+        num_features: D.
+        epsilon: added to the variance.
+        dtype: of the results; None takes that of the tokens and params together.
+        param_dtype: of the params.
+        rngs: unused: scale and bias start at 1 and 0.
 
     Example:
-        >>> norm = LayerNorm(4, rngs=nnx.Rngs(0))
+        >>> norm = LayerNorm(4)
         >>> norm(jnp.array([[1.0, 1.0, 3.0, 3.0]])).round(3).tolist()
         [[-1.0, -1.0, 1.0, 1.0]]
     """
 
-    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype=None,
+        param_dtype=jnp.float32,
+        rngs: nnx.Rngs | None = None,
+    ):
+        self.scale = nnx.Param(jnp.ones(num_features, param_dtype))
+        self.bias = nnx.Param(jnp.zeros(num_features, param_dtype))
+        self.epsilon, self.dtype = epsilon, dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] -> [..., D]; statistics are in float32 at the least."""
-        axes = self.reduction_axes, self.feature_axes, self.axis_name
-        if mask is not None or axes != (-1, -1, None) or not self.use_fast_variance:
-            return super().__call__(x, mask=mask)
-        params = [None if part is None else part[...] for part in (self.scale, self.bias)]
-        x, scale, bias = self.promote_dtype((x, *params), dtype=self.dtype)
-        y = standardized_tokens(x.astype(jnp.promote_types(x.dtype, jnp.float32)), self.epsilon)
         row = (1,) * (x.ndim - 1) + (-1,)
-        y = y if scale is None else y * scale.reshape(row)
-        return (y if bias is None else y + bias.reshape(row)).astype(x.dtype)
+        scale, bias = (part[...].reshape(row) for part in (self.scale, self.bias))
+        dtype = self.dtype or jnp.result_type(x, scale, bias)
+        x = x.astype(dtype).astype(jnp.promote_types(dtype, jnp.float32))
+        y = standardized_tokens(x, self.epsilon)
+        return (y * scale.astype(dtype) + bias.astype(dtype)).astype(dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

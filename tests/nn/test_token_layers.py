@@ -63,15 +63,14 @@ def test_the_gradient_of_a_matrix_sums_over_one_axis():
     assert 2 in products(lambda kernel: (X @ kernel.T).sum())
 
 
-def test_norms_of_other_axes_are_left_to_flax():
-    kinds = [
-        kind(5, reduction_axes=(1, 2), feature_axes=-1, rngs=nnx.Rngs(0))
-        for kind in (LayerNorm, nnx.LayerNorm)
-    ]
-    np.testing.assert_array_equal(*(kind(X) for kind in kinds))
-    masks = {"mask": jnp.arange(5)[None, None] < 3}
-    kinds = [kind(5, rngs=nnx.Rngs(0)) for kind in (LayerNorm, nnx.LayerNorm)]
-    np.testing.assert_array_equal(*(kind(X, **masks) for kind in kinds))
+def test_a_table_is_that_of_flax_and_has_no_row_for_other_ids():
+    tables = [kind(7, 5, rngs=nnx.Rngs(3)) for kind in (Embed, nnx.Embed)]
+    ids = jnp.array([[0, 6], [3, 3]])
+    for rows in ([table(ids) for table in tables], [table.attend(X) for table in tables]):
+        np.testing.assert_allclose(*rows, rtol=1e-5, atol=1e-6)
+    assert jnp.isnan(tables[0](jnp.array([-1, 7]))).all()
+    with pytest.raises(ValueError, match="integers; got float32"):
+        tables[0](jnp.ones(2))
 
 
 def test_half_precision_has_statistics_of_full():
