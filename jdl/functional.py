@@ -50,7 +50,12 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ..
         (5, 2)
     """
 
-    plain = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+    def parts(key):
+        return nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
+
+    # JAX keeps this trace: `init` does not build the module again.
+    plain = jax.eval_shape(parts, jax.eval_shape(lambda: jax.random.key(0)))
+    draw = drawn_at_once(parts)
 
     @functools.cache
     def joined():
@@ -59,7 +64,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ..
         return nnx.split(module, nnx.Param, ...)
 
     def init(key):
-        _, params, buffers = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
+        _, params, buffers = draw(key)
         return Variables(_named(nnx.to_pure_dict(params)), _named(nnx.to_pure_dict(buffers)))
 
     def apply(variables, *inputs, key=None, train=False, method="__call__", **options):
@@ -87,7 +92,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], *, stacks: tuple[str, ..
             return outputs, variables.buffers
         return outputs, _named(nnx.to_pure_dict(nnx.split(module, nnx.Param, ...)[2]))
 
-    return Model(drawn_at_once(init), apply)
+    return Model(init, apply)
 
 
 class _NoKey(nnx.Rngs):

@@ -50,6 +50,19 @@ def test_paths_are_strings_and_order_is_that_of_the_list(net):
     assert "layers.10.kernel" in paths and "norm.scale" in paths
 
 
+def test_a_module_is_built_once_for_the_model_and_its_first_variables():
+    built = []
+
+    def build(rngs):
+        built.append(rngs)
+        return nnx.Linear(3, 2, rngs=rngs)
+
+    model = functional(build)
+    model.apply(model.init(jax.random.key(0)), INPUTS)
+    model.init(jax.random.key(1))
+    assert len(built) == 1
+
+
 def test_layers_of_a_list_are_applied_in_order(net):
     model, variables = net
     x = np.asarray(INPUTS, np.float64)
