@@ -14,9 +14,13 @@ from jdl.nn.attention import attention_weights as attention_weights
 from jdl.nn.attention import causal_mask as causal_mask
 from jdl.nn.attention import padding_mask as padding_mask
 from jdl.nn.attention import weighted_sum as weighted_sum
+from jdl.nn.attention_cache import Past as Past
 from jdl.nn.attention_cache import cached as cached
 from jdl.nn.attention_cache import empty_cache as empty_cache
 from jdl.nn.attention_gradients import self_attention_gradients as self_attention_gradients
+from jdl.nn.attention_patterns import banded as banded
+from jdl.nn.attention_patterns import pattern_mask as pattern_mask
+from jdl.nn.attention_patterns import text_and_image as text_and_image
 from jdl.nn.attention_scores import AdditiveAttention as AdditiveAttention
 from jdl.nn.attention_scores import BilinearAttention as BilinearAttention
 from jdl.nn.attention_scores import masked_softmax as masked_softmax
@@ -76,6 +80,7 @@ from jdl.nn.filters import laplacian as laplacian
 from jdl.nn.filters import prewitt as prewitt
 from jdl.nn.filters import sobel as sobel
 from jdl.nn.gru_cells import GRUCell as GRUCell
+from jdl.nn.gumbel import gumbel_softmax as gumbel_softmax
 from jdl.nn.heads import HIDDEN_ACTIVATIONS as HIDDEN_ACTIVATIONS
 from jdl.nn.heads import Head as Head
 from jdl.nn.heads import output_head as output_head
@@ -106,6 +111,7 @@ from jdl.nn.likelihoods import full_covariance_nll as full_covariance_nll
 from jdl.nn.likelihoods import gaussian_nll as gaussian_nll
 from jdl.nn.likelihoods import heteroscedastic_nll as heteroscedastic_nll
 from jdl.nn.likelihoods import poisson_nll as poisson_nll
+from jdl.nn.logit_laplace import logit_laplace_nll as logit_laplace_nll
 from jdl.nn.losses import absolute_error as absolute_error
 from jdl.nn.losses import balanced_class_weights as balanced_class_weights
 from jdl.nn.losses import binary_cross_entropy as binary_cross_entropy
@@ -155,8 +161,14 @@ from jdl.nn.residual import PreActivationBlock as PreActivationBlock
 from jdl.nn.residual import ResidualBlock as ResidualBlock
 from jdl.nn.roi_align import pyramid_roi_align as pyramid_roi_align
 from jdl.nn.roi_align import roi_align as roi_align
+from jdl.nn.similarity import cosine_similarities as cosine_similarities
 from jdl.nn.teacher_forcing import shifted_right as shifted_right
+from jdl.nn.token_ids import check_pairs as check_pairs
+from jdl.nn.token_ids import check_special as check_special
 from jdl.nn.token_ids import check_tokens as check_tokens
+from jdl.nn.token_layers import Embed as Embed
+from jdl.nn.token_layers import LayerNorm as LayerNorm
+from jdl.nn.token_layers import Linear as Linear
 from jdl.nn.transformer_block import FeedForward as FeedForward
 from jdl.nn.transformer_block import TransformerBlock as TransformerBlock
 from jdl.nn.transposed_convolution import ConvTranspose as ConvTranspose

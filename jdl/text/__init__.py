@@ -32,7 +32,12 @@ from jdl.text.contexts import window_pairs as window_pairs
 from jdl.text.sentiment import Sentiment as Sentiment
 from jdl.text.sentiment import vader as vader
 from jdl.text.stemming import lancaster_stem as lancaster_stem
+from jdl.text.stemming import lemma as lemma
 from jdl.text.stemming import porter_stem as porter_stem
+from jdl.text.tokenizer import Tokenizer as Tokenizer
+from jdl.text.tokenizer import byte_pair_tokenizer as byte_pair_tokenizer
+from jdl.text.tokenizer import read_tokenizer as read_tokenizer
+from jdl.text.tokenizer import word_piece_tokenizer as word_piece_tokenizer
 from jdl.text.tokens import character_tokens as character_tokens
 from jdl.text.tokens import filtered_words as filtered_words
 from jdl.text.tokens import punctuation_tokens as punctuation_tokens

@@ -23,10 +23,25 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jdl.text import byte_pair, word_piece
-from jdl.text.byte_pair import BytePairs
+from jdl.text.byte_pair import (
+    BytePairs,
+    decode_bytes,
+    encode_bytes,
+    read_byte_pairs,
+    token_name,
+)
 from jdl.text.vocabulary import Vocabulary, check_ids
 from jdl.text.vocabulary import encode as ids_of
+from jdl.text.word_piece import (
+    CLS,
+    MASK,
+    PAD,
+    SEP,
+    UNKNOWN,
+    joined_pieces,
+    piece_tokens,
+    read_word_pieces,
+)
 
 FILES = ("tokenizer.json", "spiece.model", "vocab.json", "vocab.txt")
 KINDS = ("BPE", "Unigram", "WordLevel", "WordPiece")
@@ -96,9 +111,9 @@ def read_tokenizer(path: str | os.PathLike, *, size: int | None = None) -> Token
     if file.name.endswith(".model"):
         found = _sentence_pieces(file)
     elif file.name == "vocab.txt":
-        found = word_piece_tokenizer(word_piece.read_word_pieces(file))
+        found = word_piece_tokenizer(read_word_pieces(file))
     elif file.name == "vocab.json":
-        found = byte_pair_tokenizer(byte_pair.read_byte_pairs(file, file.parent / "merges.txt"))
+        found = byte_pair_tokenizer(read_byte_pairs(file, file.parent / "merges.txt"))
     else:
         found = _library(file)
     if size is not None and max(found.ids.values()) >= size:
@@ -119,14 +134,14 @@ def byte_pair_tokenizer(pairs: BytePairs) -> Tokenizer:
         The Tokenizer. The name of a token is its bytes as GPT-2 writes them.
     """
     specials = {pairs.ids[name.encode()]: name for name in pairs.specials}
-    ids = {specials.get(i) or byte_pair.token_name(x): i for i, x in enumerate(pairs.tokens)}
+    ids = {specials.get(i) or token_name(x): i for i, x in enumerate(pairs.tokens)}
 
     def encode(text, add_specials=True):
-        found = byte_pair.encode_bytes(pairs, text, parse_specials=True)
+        found = encode_bytes(pairs, text, parse_specials=True)
         return _framed(found, ids) if add_specials else found
 
     def decode(found, skip_specials=True):
-        return byte_pair.decode_bytes(pairs, _kept(found, specials, skip_specials, len(ids)))
+        return decode_bytes(pairs, _kept(found, specials, skip_specials, len(ids)))
 
     return Tokenizer(encode, decode, ids, pairs.specials)
 
@@ -141,18 +156,18 @@ def word_piece_tokenizer(vocabulary: Vocabulary, *, lower_case: bool = True) -> 
     Returns:
         The Tokenizer.
     """
-    names = (word_piece.PAD, word_piece.UNKNOWN, word_piece.CLS, word_piece.SEP, word_piece.MASK)
+    names = (PAD, UNKNOWN, CLS, SEP, MASK)
     specials = tuple(name for name in names if name in vocabulary.ids)
     numbers = {vocabulary.ids[name] for name in specials}
 
     def encode(text, add_specials=True):
-        pieces = word_piece.piece_tokens(vocabulary, text, lower_case=lower_case, specials=specials)
+        pieces = piece_tokens(vocabulary, text, lower_case=lower_case, specials=specials)
         found = ids_of(vocabulary, pieces)
         return _framed(found, vocabulary.ids) if add_specials else found
 
     def decode(found, skip_specials=True):
         kept = _kept(found, numbers, skip_specials, len(vocabulary.tokens))
-        return word_piece.joined_pieces(vocabulary.tokens[i] for i in kept)
+        return joined_pieces(vocabulary.tokens[i] for i in kept)
 
     return Tokenizer(encode, decode, vocabulary.ids, specials)
 
