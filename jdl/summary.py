@@ -78,7 +78,8 @@ def summary(
         options: further arguments of `apply`, `method="decode"`.
 
     Returns:
-        A Summary. Its FLOPs are those of the whole batch, before XLA optimizes the program.
+        A Summary. Its FLOPs are those of the whole batch, before XLA optimizes the program. A
+        scan counts once, however long: give a deep stack without `scan_layers`.
 
     Example:
         >>> from jdl.models.mlp import mlp
