@@ -41,8 +41,9 @@ from jdl.core import Tree
 def run_stack(
     blocks: nnx.List | nnx.Module,
     x: Any,
-    call: Callable[[nnx.Module, Any, nnx.Rngs | None], Any],
+    call: Callable[..., Any],
     *,
+    per_layer: Tree = None,
     scan_layers: bool = False,
     remat: bool | Callable = False,
     rngs: nnx.Rngs | None = None,
@@ -53,7 +54,9 @@ def run_stack(
         blocks: of a module: the list of them, or, if its params came stacked, the one module with
             leaves [L, ...] that `jdl.functional.functional` puts in its place.
         x: a tree of arrays, the stream.
-        call: (block, x, rngs) -> x of the same shapes and dtypes.
+        call: (block, x, rngs) -> x of the same shapes and dtypes; with `per_layer`, a fourth
+            argument is what the layer has of it.
+        per_layer: what layers differ in, a tree of arrays [L, ...]; None is nothing.
         scan_layers: whether by a scan.
         remat: whether the backward pass computes inner values again; a policy of jax.checkpoint,
             `jax.checkpoint_policies.dots_saveable` for one, says which are kept all the same.
@@ -66,17 +69,18 @@ def run_stack(
         ValueError: blocks that differ in more than their numbers, for a scan; a block that writes
             a buffer, in a scan or rematerialized: statistics of a batch norm that trains.
     """
+    given = () if per_layer is None else (per_layer,)
     if isinstance(blocks, nnx.List) and not (scan_layers or remat):
-        for block in blocks:
-            x = call(block, x, rngs)
+        for number, block in enumerate(blocks):
+            x = call(block, x, rngs, *_of_layer(given, number))
         return x
     noise, streams = (None, ()) if rngs is None else nnx.split(rngs)
 
-    def body(definition, carry, state):
-        x, streams = carry
+    def body(definition, carry, layer):
+        (x, streams), (state, given) = carry, layer
         block, before = nnx.merge(definition, state), jax.tree.leaves(state)
         own = None if rngs is None else nnx.merge(noise, streams)
-        x = call(block, x, own)
+        x = call(block, x, own, *given)
         _check_unwritten(block, before)
         return (x, streams if rngs is None else nnx.state(own)), None
 
@@ -87,10 +91,10 @@ def run_stack(
     carry = x, streams
     if scan_layers:
         definition, state = nnx.split(joined(blocks))
-        carry, _ = jax.lax.scan(functools.partial(body, definition), carry, state)
+        carry, _ = jax.lax.scan(functools.partial(body, definition), carry, (state, given))
     else:
-        for definition, state in map(nnx.split, layers(blocks)):
-            carry, _ = body(definition, carry, state)
+        for number, (definition, state) in enumerate(map(nnx.split, layers(blocks))):
+            carry, _ = body(definition, carry, (state, _of_layer(given, number)))
     x, streams = carry
     if rngs is not None:
         nnx.update(rngs, streams)
@@ -110,8 +114,7 @@ def layers(blocks: nnx.List | nnx.Module) -> list[nnx.Module]:
         return list(blocks)
     definition, state = nnx.split(blocks)
     depth = len(jax.tree.leaves(state)[0])
-    states = [jax.tree.map(lambda x, i=i: x[i], state) for i in range(depth)]
-    return [nnx.merge(definition, own) for own in states]
+    return [nnx.merge(definition, _of_layer(state, number)) for number in range(depth)]
 
 
 def joined(blocks: nnx.List | nnx.Module) -> nnx.Module:
@@ -197,7 +200,7 @@ def unstacked(tree: Tree, *paths: str) -> Tree:
         if len(depths) != 1 or depths == {()}:
             raise ValueError(f"{path!r} has no leaves with a common axis of layers")
         ((depth,),) = depths
-        return {str(i): jax.tree.map(lambda x, i=i: x[i], found) for i in range(depth)}
+        return {str(number): _of_layer(found, number) for number in range(depth)}
 
     return _changed(tree, paths, part)
 
@@ -222,6 +225,10 @@ def _replaced(tree, names, path, change):
     if name not in tree:
         raise ValueError(f"there is no {path!r} in this tree; got the entries {list(tree)}")
     return {**tree, name: _replaced(tree[name], rest, path, change)}
+
+
+def _of_layer(tree, number):
+    return jax.tree.map(lambda x: x[number], tree)
 
 
 def _kind(x):

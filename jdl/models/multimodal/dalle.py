@@ -57,6 +57,8 @@ def dalle(
     kernel_size: int = 11,
     pad_token: int = 0,
     dropout_rate: float = 0.0,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -74,6 +76,9 @@ def dalle(
         pad_token: stands where there is no word.
         dropout_rate: of embeddings, attention's weights, and what a part adds; the paper names
             none.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "body.blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -103,9 +108,11 @@ def dalle(
         "num_heads": num_heads,
         "patterns": [patterns[kind] for kind in kinds_of_layers(num_layers)],
         "dropout_rate": dropout_rate,
+        "scan_layers": scan_layers,
+        "remat": remat,
         "dtypes": {"dtype": dtype, "param_dtype": param_dtype},
     }
-    return functional(lambda rngs: Dalle(sizes, body, rngs=rngs))
+    return functional(lambda rngs: Dalle(sizes, body, rngs=rngs), stacks=("body.blocks",))
 
 
 def kinds_of_layers(num_layers: int) -> list[str]:

@@ -36,6 +36,7 @@ Axes: B sequences, T tokens, D features, V words.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,8 @@ def gpt3(
     *,
     window: int | None = 128,
     dropout_rate: float = 0.0,
+    scan_layers: bool = False,
+    remat: bool | Callable = False,
     dtype=None,
     param_dtype=jnp.float32,
 ) -> Model:
@@ -73,6 +76,9 @@ def gpt3(
         window: W, positions that every other layer sees, its own among them; None has all dense.
         dropout_rate: of embeddings, attention's weights, and what a part adds; the paper names
             none.
+        scan_layers: whether one program serves all layers, as `jdl.stacks` has it, at
+            "body.blocks".
+        remat: as `jdl.stacks.run_stack` has it.
         dtype: of the computation.
         param_dtype: of the params.
 
@@ -96,9 +102,13 @@ def gpt3(
         "num_heads": num_heads,
         "patterns": [patterns[layer % 2] for layer in range(num_layers)],
         "dropout_rate": dropout_rate,
+        "scan_layers": scan_layers,
+        "remat": remat,
         "dtypes": {"dtype": dtype, "param_dtype": param_dtype},
     }
-    return functional(lambda rngs: GPT3(vocab_size, context, body, rngs=rngs))
+    return functional(
+        lambda rngs: GPT3(vocab_size, context, body, rngs=rngs), stacks=("body.blocks",)
+    )
 
 
 SIZES = {

@@ -12,7 +12,7 @@ Axes: B sequences, T tokens, S places of a carry, D features.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,10 +20,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jdl.nn.attention_cache import Past, placed
-from jdl.nn.attention_patterns import Pattern, dense, pattern_mask
+from jdl.nn.attention_patterns import Pattern, pattern_mask
 from jdl.nn.initializers import residual_normal
 from jdl.nn.token_layers import LayerNorm
 from jdl.nn.transformer_block import TransformerBlock
+from jdl.stacks import layers, run_stack
 
 TANH_GELU = functools.partial(jax.nn.gelu, approximate=True)
 
@@ -36,6 +37,8 @@ class SparseDecoder(nnx.Module):
         num_heads: of attention; they share the features equally.
         patterns: of each block, of `jdl.nn.attention_patterns`.
         dropout_rate: of attention's weights and of what a part adds.
+        scan_layers: as `jdl.stacks.run_stack` has it, at "body.blocks" of a model.
+        remat: as `run_stack` has it.
         dtypes: dtype of the computation and param_dtype.
         rngs: of the params.
 
@@ -60,10 +63,13 @@ class SparseDecoder(nnx.Module):
         patterns: Sequence[Pattern],
         *,
         dropout_rate: float,
+        scan_layers: bool = False,
+        remat: bool | Callable = False,
         dtypes: dict[str, Any],
         rngs: nnx.Rngs,
     ):
         self.patterns = tuple(patterns)
+        self.stack = {"scan_layers": scan_layers, "remat": remat}
         made = {**dtypes, "rngs": rngs}
         self.blocks = nnx.List(
             TransformerBlock(
@@ -83,22 +89,27 @@ class SparseDecoder(nnx.Module):
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, T, D] from the first position on -> [B, T, D]."""
-        mask = self._masks(x.shape[1])
-        for block, pattern in zip(self.blocks, self.patterns, strict=True):
-            sees = {"is_causal": True} if pattern is dense else {"mask": mask(pattern)}
-            x = block(x, **sees, rngs=rngs)
-        return self.norm(x)
+        kinds = list(dict.fromkeys(self.patterns))
+        masks = jnp.stack([pattern_mask(kind, x.shape[1]) for kind in kinds])
+        number = jnp.array([kinds.index(pattern) for pattern in self.patterns])
+
+        def call(block, x, rngs, number):
+            return block(x, mask=masks[number], rngs=rngs)
+
+        return self.norm(run_stack(self.blocks, x, call, per_layer=number, rngs=rngs, **self.stack))
 
     def start(self, batch_size: int, length: int) -> Past:
         """The carry of S = length places, before the first token."""
-        caches = tuple(b.attention.empty_cache(batch_size, length) for b in self.blocks)
+        blocks = layers(self.blocks)
+        caches = tuple(b.attention.empty_cache(batch_size, length) for b in blocks)
         return Past(caches, jnp.zeros([batch_size], jnp.int32))
 
     def extend(self, x: jax.Array, carry: Past) -> tuple[jax.Array, Past]:
         """[B, T, D] behind the carry -> [B, T, D], the carry; nan where there is no place."""
         places = carry.caches[0].head_keys.shape[2]
         mask, caches = self._masks(places, carry.position, x.shape[1]), []
-        for block, pattern, cache in zip(self.blocks, self.patterns, carry.caches, strict=True):
+        blocks = layers(self.blocks)
+        for block, pattern, cache in zip(blocks, self.patterns, carry.caches, strict=True):
             x, cache = block.step(x, cache, carry.position, mask=mask(pattern))
             caches.append(cache)
         after = Past(tuple(caches), carry.position + x.shape[1])

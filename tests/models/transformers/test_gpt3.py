@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jdl.core import Variables
 from jdl.models.transformers.gpt2 import gpt2, next_token
 from jdl.models.transformers.gpt3 import SIZES, gpt3
+from jdl.stacks import stacked
 from tests.conformance.case import quick
 
 SMALL = functools.partial(gpt3, 13, 8, 8, 2, 2)
@@ -109,3 +111,18 @@ def test_it_has_an_objective_and_bad_input_is_told(variables):
         jax.eval_shape(model.apply, variables, jnp.ones([1, 9], int))
     with pytest.raises(ValueError, match="1 to 8 places"):
         model.apply(variables, 1, length=9, method="start")
+
+
+def test_a_scan_has_the_pattern_of_each_layer_and_decodes_what_it_reads_at_once(variables):
+    deep = SMALL(window=2, scan_layers=True)
+    params = stacked(variables.params, "body.blocks")
+
+    @quick
+    def found(params):
+        own = Variables(params)
+        carry, _ = deep.apply(own, 1, length=6, method="start")
+        return deep.apply(own, TOKENS)[0], deep.apply(own, carry, TOKENS, method="extend")[0][0]
+
+    expected = quick(SMALL(window=2).apply)(variables, TOKENS)[0]
+    for logits in found(params):
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
