@@ -23,6 +23,9 @@ from jdl.decoding.prompt import consume as consume
 from jdl.decoding.prompt import filled_behind as filled_behind
 from jdl.decoding.prompt import read_prompt as read_prompt
 from jdl.decoding.search_tree import tree_search as tree_search
+from jdl.decoding.sliding import Window as Window
+from jdl.decoding.sliding import empty_window as empty_window
+from jdl.decoding.sliding import sliding as sliding
 from jdl.decoding.speculative import Reader as Reader
 from jdl.decoding.speculative import Speculated as Speculated
 from jdl.decoding.speculative import cached_reader as cached_reader

@@ -33,6 +33,7 @@ from jdl.metrics.detection import DetectionScores as DetectionScores
 from jdl.metrics.detection import PrecisionRecall as PrecisionRecall
 from jdl.metrics.detection import mean_average_precision as mean_average_precision
 from jdl.metrics.detection import precision_recall as precision_recall
+from jdl.metrics.diversity import distinct_ngrams as distinct_ngrams
 from jdl.metrics.generation import ModeCoverage as ModeCoverage
 from jdl.metrics.generation import mode_coverage as mode_coverage
 from jdl.metrics.likelihood import pseudo_log_likelihood as pseudo_log_likelihood
