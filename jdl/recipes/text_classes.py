@@ -102,16 +102,17 @@ def epochs_of(fitted, epochs):
     return training | {f"test {name}": fitted.evaluations[name] for name in ("loss", "accuracy")}
 
 
-def bag_accuracy(train, test, steps=500):
+def bag_accuracy(train, test, steps=500, size=5000):
     """The accuracy of a softmax regression on counts of words, which no order reaches.
 
     Args:
         train: texts and labels [N].
         test: the same.
         steps: of Adam on all texts at once.
+        size: the most words that count.
     """
     words = [[basic_tokens(text) for text in texts] for texts, _ in (train, test)]
-    vocabulary = build_vocabulary(words[0])
+    vocabulary = build_vocabulary(words[0], max_size=size)
     bags = [
         bag_of_words([encode(vocabulary, tokens) for tokens in part], len(vocabulary.tokens))
         for part in words

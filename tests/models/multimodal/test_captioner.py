@@ -44,6 +44,13 @@ def test_tokens_see_the_image_and_no_token_the_future(small):
     assert np.abs(other[:, 0] - logits[:, 0]).max() > 1e-2
 
 
+def test_a_token_looks_at_all_of_the_image(small):
+    model, variables = small
+    maps = quick(lambda v: model.apply(v, IMAGES, TOKENS, method="attention_maps")[0], variables)
+    assert maps.shape == (1, 2, 2, 4, 5)  # layers, images, heads, tokens, 1 + patches
+    np.testing.assert_allclose(maps.sum(-1), 1, rtol=1e-5)
+
+
 def test_token_by_token_it_says_what_it_says_at_once(small):
     model, variables = small
 
