@@ -65,7 +65,7 @@ def attention(
     """
     if implementation is not None and drop is None:
         return _fused(query, key, value, bias, mask, is_causal, implementation)
-    query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+    query, key, value = (jnp.asarray(x).swapaxes(1, 2) for x in (query, key, value))
     sums = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("bhif,bhjf->bhij", query, key, preferred_element_type=sums)
     scores = scores * query.shape[-1] ** -0.5
