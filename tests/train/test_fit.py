@@ -332,7 +332,7 @@ case.run(steps=100_000, checkpoints=Checkpoints(sys.argv[1], every=3, keep=2), e
 """
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing(kills, tmp_path):
     """A real process is killed with SIGKILL again and again; what it leaves is always whole."""
     random.seed(0)
