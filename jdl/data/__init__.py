@@ -1,5 +1,6 @@
 """Data sets, splits and batches."""
 
+from jdl.data.airline import airline_passengers as airline_passengers
 from jdl.data.audio_augmentation import noisy as noisy
 from jdl.data.audio_augmentation import pitch_shifted as pitch_shifted
 from jdl.data.audio_augmentation import random_pitch_shift as random_pitch_shift
@@ -46,6 +47,11 @@ from jdl.data.colour_statistics import random_pca_colour as random_pca_colour
 from jdl.data.colour_statistics import standardised as standardised
 from jdl.data.image_sets import IMAGE_SETS as IMAGE_SETS
 from jdl.data.image_sets import image_set as image_set
+from jdl.data.labelled_texts import LabelledTexts as LabelledTexts
+from jdl.data.labelled_texts import flight_queries as flight_queries
+from jdl.data.labelled_texts import read_text_folders as read_text_folders
+from jdl.data.labelled_texts import read_text_table as read_text_table
+from jdl.data.labelled_texts import reviews as reviews
 from jdl.data.letters import letters as letters
 from jdl.data.mixing import cutmix as cutmix
 from jdl.data.mixing import cutout as cutout
@@ -68,6 +74,8 @@ from jdl.data.series import sliding_windows as sliding_windows
 from jdl.data.series import split_windows as split_windows
 from jdl.data.series import standard_scaler as standard_scaler
 from jdl.data.series import unscaled as unscaled
+from jdl.data.shapes import CaptionedImages as CaptionedImages
+from jdl.data.shapes import captioned_shapes as captioned_shapes
 from jdl.data.sharpness import blurred as blurred
 from jdl.data.sharpness import random_blur as random_blur
 from jdl.data.sharpness import sharpened as sharpened

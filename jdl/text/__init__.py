@@ -71,4 +71,5 @@ from jdl.text.word_piece import basic_tokens as basic_tokens
 from jdl.text.word_piece import joined_pieces as joined_pieces
 from jdl.text.word_piece import piece_tokens as piece_tokens
 from jdl.text.word_piece import read_word_pieces as read_word_pieces
+from jdl.text.word_piece import train_word_pieces as train_word_pieces
 from jdl.text.word_piece import word_pieces as word_pieces
