@@ -54,7 +54,7 @@ def learning_curves(
         axes.set_axisbelow(True)
         axes.margins(x=0.02)
         if len(curves) > 1 or next(iter(curves)):
-            axes.legend(frameon=False)
+            axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
     return figure
 
 
