@@ -63,6 +63,19 @@ def test_a_module_is_built_once_for_the_model_and_its_first_variables():
     assert len(built) == 1
 
 
+def test_params_are_those_of_flaxs_own_streams():
+    class Draws(nnx.Module):
+        def __init__(self, rngs):
+            for name in "abc":
+                setattr(self, name, nnx.Param(jax.random.normal(rngs.params(), [2])))
+            self.kept = nnx.BatchStat(jax.random.normal(rngs.other(), [2]))
+
+    ours = functional(Draws).init(jax.random.key(3))
+    flaxs = nnx.to_pure_dict(nnx.state(Draws(nnx.Rngs(jax.random.key(3)))))
+    for name, drawn in flaxs.items():
+        np.testing.assert_allclose((ours.params | ours.buffers)[name], drawn, rtol=1e-6)
+
+
 def test_layers_of_a_list_are_applied_in_order(net):
     model, variables = net
     x = np.asarray(INPUTS, np.float64)

@@ -164,7 +164,7 @@ def inherits(source):
         if not isinstance(node, ast.ClassDef):
             continue
         for base in map(ast.unparse, node.bases):
-            rngs = base == "nnx.Rngs" and source.path == "functional.py"
+            rngs = base in ("nnx.Rngs", "nnx.RngStream") and source.path == "functional.py"
             if base not in BASES | EXCEPTIONS and not rngs:
                 yield node.lineno, f"{node.name} derives from {base}; only {sorted(BASES)} may be"
 
