@@ -6,6 +6,7 @@ ResNet compiles in a fifth of the processor time (0.2 for 1.1 s; recurrent 0.5 f
 for 0.9), and runs slower. The slow tests run long: they are compiled as a user's programs are.
 """
 
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -42,6 +43,13 @@ import jdl.text  # noqa: E402, F401
 import jdl.train  # noqa: E402, F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_finish():
+    """What is here stays: the collector need not walk through libraries and tests again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 FAST = jax.config.read("jax_disable_most_optimizations")

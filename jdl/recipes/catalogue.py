@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -45,13 +46,21 @@ def recipes() -> dict[str, Recipe]:
         if is_package:
             continue
         path = Path(finder.find_spec(stem).origin)
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        defined = {getattr(node, "name", None) for node in tree.body}
-        if {"Settings", "run"} <= defined:
+        doc = _doc_of_recipe(path.read_text(encoding="utf-8"))
+        if doc is not None:
             name = stem.replace("_", "-")
-            doc = inspect.cleandoc(ast.get_docstring(tree) or "")
             found[name] = Recipe(name, f"{jdl.recipes.__name__}.{stem}", path, doc)
     return dict(sorted(found.items()))
+
+
+@functools.cache
+def _doc_of_recipe(source):
+    """The docstring of a source with `Settings` and `run`; None of another."""
+    tree = ast.parse(source)
+    defined = {getattr(node, "name", None) for node in tree.body}
+    return (
+        inspect.cleandoc(ast.get_docstring(tree) or "") if {"Settings", "run"} <= defined else None
+    )
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
