@@ -159,7 +159,7 @@ def test_williams_credit_has_the_larger_variance(process, exact):
 def test_the_value_is_fitted_to_the_returns(process):
     world = environment(process)
     agent = policy_and_value(table(2), table(1))
-    estimator = reinforce_with_baseline(world, agent, **options(length=40))
+    estimator = reinforce_with_baseline(world, agent, **options(length=12))
     # The policy stands still, so the value comes to that policy's.
     learner = descent(
         estimator,
