@@ -15,6 +15,7 @@ marks those that found no place, and `stopped` stands behind the last true token
 Axes: B sequences, I new tokens, S places, H heads, F features of a head, D features.
 """
 
+import functools
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -78,10 +79,22 @@ def cached(
     rows = jnp.arange(len(position))[:, None]
     places = position[:, None] + jnp.arange(keys.shape[1])[None]
 
-    def written(old, new):
+    def scattered(old, new):
         return old.at[rows, :, places].set(new.astype(old.dtype), mode="drop")
 
-    return AttentionCache(written(cache.head_keys, keys), written(cache.head_values, values))
+    def selected(old, new):
+        here = jnp.arange(old.shape[2])[None, None, :, None] == position[:, None, None, None]
+        return jnp.where(here, new.swapaxes(1, 2).astype(old.dtype), old)
+
+    # For the one token of one sequence XLA makes its program for the CPU copy the cache four times:
+    # it updates it once to be kept and once to be read.
+    one = keys.shape[:2] == (1, 1)
+    write = (
+        functools.partial(jax.lax.platform_dependent, cpu=selected, default=scattered)
+        if one
+        else scattered
+    )
+    return AttentionCache(write(cache.head_keys, keys), write(cache.head_values, values))
 
 
 class Past(NamedTuple):
