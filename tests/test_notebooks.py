@@ -24,7 +24,11 @@ def test_a_notebook_is_committed_without_outputs(path):
     assert [cell.id for cell in cells if cell.outputs or cell.execution_count] == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [NOTEBOOKS[0], *(pytest.param(path, marks=pytest.mark.slow) for path in NOTEBOOKS[1:])],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_and_shows_pictures(path):
     notebook = NotebookClient(
         read(path), timeout=300, resources={"metadata": {"path": str(path.parent)}}
