@@ -66,6 +66,9 @@ def pytest_runtest_protocol(item):
 
 def _compile_fast(fast):
     """Here, and in processes that a test starts."""
+    if fast == jax.config.read("jax_disable_most_optimizations"):
+        return
+    jax.clear_caches()  # of what was compiled otherwise
     jax.config.update("jax_disable_most_optimizations", fast)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(fast)
 
