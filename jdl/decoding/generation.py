@@ -79,21 +79,22 @@ def generate(
     batch = len(logits)
 
     def write(time, logits, done, generated):
-        chosen = choose(logits, None if keys is None else keys[time])
-        chosen = jnp.where(done, pad_token, chosen.astype(jnp.int32))
-        chances = jax.nn.log_softmax(logits.astype(jnp.float32))
-        chance = jnp.take_along_axis(chances, chosen[:, None], axis=-1)[:, 0]
+        chosen = choose(logits, None if keys is None else keys[time]).astype(jnp.int32)
+        logits = logits.astype(jnp.float32)
+        chance = jnp.take_along_axis(logits, chosen[:, None], axis=-1)[:, 0]
+        chance = chance - jax.nn.logsumexp(logits, axis=-1)
         tokens, log_probabilities, lengths = generated
-        generated = Generated(
-            tokens.at[:, time].set(chosen),
-            log_probabilities.at[:, time].set(jnp.where(done, 0.0, chance)),
-            lengths + ~done,
-        )
-        return done if end_token is None else done | (chosen == end_token), generated
+        if end_token is not None:
+            chosen = jnp.where(done, pad_token, chosen)
+            chance, lengths = jnp.where(done, 0.0, chance), lengths - done
+            done = done | (chosen == end_token)
+        tokens = tokens.at[:, time].set(chosen)
+        log_probabilities = log_probabilities.at[:, time].set(chance)
+        return done, Generated(tokens, log_probabilities, lengths + 1)
 
     def unfinished(state):
         time, _, done, _ = state
-        return (time < length) & ~done.all()
+        return time < length if end_token is None else (time < length) & ~done.all()
 
     def extend(state):
         time, carry, done, generated = state
