@@ -18,7 +18,7 @@ gradients. They start from the same params and see the same batch; losses and to
 Measured on two cores with nothing else running, jax 0.10.2, torch 2.13: lstm 32.8 ms, by hand 1.10
 times that, PyTorch 0.57; gpt2 115.6 ms, by hand 0.95, PyTorch 0.60, compiled 0.58; with the memory
 kept as `docs/guides/devices.md` has it, 84.5 ms, by hand 0.99, PyTorch 0.83, compiled 0.82. New
-tokens a second, B = 1: 4,500, by hand, without their chances, 0.89 of the time, PyTorch 2.6; B = 16:
+tokens a second: B = 1 4,500, by hand, without their chances, 0.89 of the time, PyTorch 2.6; B = 16
 20,400, by hand 1.40, PyTorch 1.43. On this machine XLA's products run at 0.75 to 0.85 of the rate
 of PyTorch's, on one core and on two, and those of [32, 256] by [256, 1024], an LSTM's, at 0.55.
 
