@@ -8,7 +8,6 @@ import pytest
 
 from jdl.data.shapes import COLOURS, RELATIONS, SHAPES, captioned_shapes
 from jdl.recipes import captions
-from tests.recipes.compilation import compiled_fast
 
 SHORT = captions.Settings(
     train_pictures=40,
@@ -24,8 +23,7 @@ SHORT = captions.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return captions.run(SHORT, jax.random.key(0))
+    return captions.run(SHORT, jax.random.key(0))
 
 
 def test_new_sentences_are_not_trained_on(report):

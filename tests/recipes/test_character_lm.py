@@ -9,7 +9,6 @@ import pytest
 from jdl.data import python_documentation
 from jdl.recipes import character_lm
 from jdl.text import Vocabulary
-from tests.recipes.compilation import compiled_fast
 
 SHORT = character_lm.Settings(
     modules="bisect,heapq,queue",
@@ -28,8 +27,7 @@ SHORT = character_lm.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return character_lm.run(SHORT, jax.random.key(0))
+    return character_lm.run(SHORT, jax.random.key(0))
 
 
 def test_the_held_out_module_is_measured_beside_its_yardsticks(report):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import compress_digits
-from tests.recipes.compilation import compiled_fast
 
 SHORT = compress_digits.Settings(
     steps=2,
@@ -22,8 +21,7 @@ SHORT = compress_digits.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return compress_digits.run(SHORT, jax.random.key(0))
+    return compress_digits.run(SHORT, jax.random.key(0))
 
 
 def test_table_numbers_and_pictures_agree(report):

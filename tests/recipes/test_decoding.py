@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import decoding
-from tests.recipes.compilation import compiled_fast
 
 SHORT = decoding.Settings(
     modules="bisect,heapq,queue",
@@ -30,8 +29,7 @@ SHORT = decoding.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return decoding.run(SHORT, jax.random.key(0))
+    return decoding.run(SHORT, jax.random.key(0))
 
 
 def test_cold_draws_one_token_and_one_beam_are_greedy(report):

@@ -4,14 +4,12 @@ import jax
 import pytest
 
 from jdl.recipes import digit_rows
-from tests.recipes.compilation import compiled_fast
 
 SHORT = digit_rows.Settings(epochs=1, batch_size=400, hidden_dim=4, num_layers=1)
 
 
 def test_numbers_agree_with_the_picture():
-    with compiled_fast():
-        report = digit_rows.run(SHORT, jax.random.key(0))
+    report = digit_rows.run(SHORT, jax.random.key(0))
     counts = [int(text.get_text()) for text in report.figures["confusion"].axes[0].texts]
     assert sum(counts) == report.metrics["test_images"] == 359
     row = next(line.split() for line in report.text.splitlines() if "accuracy" in line)

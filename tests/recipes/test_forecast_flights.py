@@ -8,15 +8,13 @@ import pytest
 
 from jdl.data.airline import airline_passengers
 from jdl.recipes import forecast_flights
-from tests.recipes.compilation import compiled_fast
 
 SHORT = forecast_flights.Settings(epochs=1, units=2)
 
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return forecast_flights.run(SHORT, jax.random.key(0))
+    return forecast_flights.run(SHORT, jax.random.key(0))
 
 
 def test_what_needs_no_network_is_the_series_itself(report):

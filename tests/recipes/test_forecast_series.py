@@ -8,15 +8,13 @@ import pytest
 
 from jdl.data import harmonic_series
 from jdl.recipes import forecast_series
-from tests.recipes.compilation import compiled_fast
 
 SHORT = forecast_series.Settings(epochs=1, elman_units=4, lstm_units=3, horizon=2)
 
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return forecast_series.run(SHORT, jax.random.key(0))
+    return forecast_series.run(SHORT, jax.random.key(0))
 
 
 def test_what_needs_no_network_is_the_series_itself(report):

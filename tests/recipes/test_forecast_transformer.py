@@ -6,7 +6,6 @@ import pytest
 
 from jdl.data import harmonic_series
 from jdl.recipes import forecast_transformer
-from tests.recipes.compilation import compiled_fast
 
 SHORT = forecast_transformer.Settings(
     train_steps=100, test_steps=30, window=12, horizon=3, features=4, blocks=1, units=3, epochs=1
@@ -15,8 +14,7 @@ SHORT = forecast_transformer.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return forecast_transformer.run(SHORT, jax.random.key(0))
+    return forecast_transformer.run(SHORT, jax.random.key(0))
 
 
 def test_what_needs_no_network_is_the_series_itself(report):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import grad_cam
-from tests.recipes.compilation import compiled_fast
 
 SHORT = grad_cam.Settings(
     widths=(2, 3, 4), steps=2, batch_size=8, patch=16, strides=16, draws=2, measured=6, top=3
@@ -14,8 +13,7 @@ SHORT = grad_cam.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return grad_cam.run(SHORT, jax.random.key(0))
+    return grad_cam.run(SHORT, jax.random.key(0))
 
 
 def test_each_digit_has_a_row_of_each_heat(report):

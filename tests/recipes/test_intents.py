@@ -10,7 +10,6 @@ from jdl.data.labelled_texts import flight_queries
 from jdl.models.pretrained import export
 from jdl.models.pretrained.maps.bert import BERT_HF
 from jdl.recipes import intents
-from tests.recipes.compilation import compiled_fast
 
 SHORT = intents.Settings(
     made_train=32, made_test=40, pieces=60, features=4, layers=1, epochs=2, length=12
@@ -19,8 +18,7 @@ SHORT = intents.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return intents.run(SHORT, jax.random.key(0))
+    return intents.run(SHORT, jax.random.key(0))
 
 
 def test_the_report_agrees_with_its_table(report):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import nadaraya_watson
-from tests.recipes.compilation import compiled_fast
 
 WIDTHS = (1e-4, 0.5, 1e4)
 
@@ -14,8 +13,7 @@ WIDTHS = (1e-4, 0.5, 1e4)
 @pytest.fixture(scope="module")
 def report():
     settings = nadaraya_watson.Settings(widths=WIDTHS, candidates=3, grid=5)
-    with compiled_fast():
-        return nadaraya_watson.run(settings, jax.random.key(0))
+    return nadaraya_watson.run(settings, jax.random.key(0))
 
 
 def drawn():

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import poem_attention
-from tests.recipes.compilation import compiled_fast
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +12,7 @@ def report(tmp_path_factory):
     poem = tmp_path_factory.mktemp("data") / "poem.txt"
     poem.write_text("The Zen, again:\n\n\n\nnot Now; 3 lines.\n" * 12)
     settings = poem_attention.Settings(data=str(poem), steps=2, written=5)
-    with compiled_fast():
-        return poem_attention.run(settings, jax.random.key(0))
+    return poem_attention.run(settings, jax.random.key(0))
 
 
 def test_the_model_is_the_book_s_and_its_gradients_are_those_by_hand(report):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import positions
-from tests.recipes.compilation import compiled_fast
 
 SHORT = positions.Settings(
     length=5, test_length=7, test_sequences=4, hidden_dim=4, num_layers=1, num_heads=2, steps=1
@@ -14,8 +13,7 @@ SHORT = positions.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return positions.run(SHORT, jax.random.key(0))
+    return positions.run(SHORT, jax.random.key(0))
 
 
 def test_pictures_have_the_book_s_table_and_products_of_distances(report):

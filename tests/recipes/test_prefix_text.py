@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import prefix_text
-from tests.recipes.compilation import compiled_fast
 
 SHORT = prefix_text.Settings(
     embedding_dim=3, bidirectional_dim=2, hidden_dim=3, epochs=1, batch_size=64, written=3
@@ -16,8 +15,7 @@ SHORT = prefix_text.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return prefix_text.run(dataclasses.replace(SHORT, held_out=10), jax.random.key(0))
+    return prefix_text.run(dataclasses.replace(SHORT, held_out=10), jax.random.key(0))
 
 
 def test_the_poem_has_twenty_lines_and_two_are_kept_back(report):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import sentiment
-from tests.recipes.compilation import compiled_fast
 
 SHORT = sentiment.Settings(
     train_texts=40,
@@ -64,11 +63,10 @@ def test_bert_begins_where_it_stopped_reading(monkeypatch, parts):
     vocabulary = sentiment.train_word_pieces(parts.train.texts, SHORT.pieces)
     monkeypatch.setattr(sentiment, "classified", lambda model, start, *rest: start)
     arguments = vocabulary, [(None, np.zeros(36))] * 3, 1e-3, 18, SHORT, jax.random.key(1)
-    with compiled_fast():
-        rows = sentiment.piece_rows(vocabulary, parts.train.texts, SHORT.length)
-        read, losses = sentiment.reading(vocabulary, rows, SHORT, jax.random.key(0))
-        start = sentiment.tuned(read, *arguments).params
-        fresh = sentiment.tuned(None, *arguments).params
+    rows = sentiment.piece_rows(vocabulary, parts.train.texts, SHORT.length)
+    read, losses = sentiment.reading(vocabulary, rows, SHORT, jax.random.key(0))
+    start = sentiment.tuned(read, *arguments).params
+    fresh = sentiment.tuned(None, *arguments).params
     assert losses.shape == (2,) and losses[0] == pytest.approx(np.log(len(vocabulary.tokens)), 0.1)
     for name in ("tokens", "positions", "blocks"):
         jax.tree.map(np.testing.assert_array_equal, start[name], read[name])

@@ -6,15 +6,13 @@ import pytest
 
 from jdl.data import image_set
 from jdl.recipes import small_cnn
-from tests.recipes.compilation import compiled_fast
 
 SHORT = small_cnn.Settings(epochs=1, batch_size=100, shown=6)
 
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return small_cnn.run(SHORT, jax.random.key(0))
+    return small_cnn.run(SHORT, jax.random.key(0))
 
 
 def test_numbers_agree_with_the_picture(report):

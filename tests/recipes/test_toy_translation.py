@@ -4,7 +4,6 @@ import jax
 import pytest
 
 from jdl.recipes import toy_translation
-from tests.recipes.compilation import compiled_fast
 
 SHORT = toy_translation.Settings(
     train_pairs=20,
@@ -21,8 +20,7 @@ SHORT = toy_translation.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return toy_translation.run(SHORT, jax.random.key(0))
+    return toy_translation.run(SHORT, jax.random.key(0))
 
 
 def test_every_way_of_translating_is_scored(report):

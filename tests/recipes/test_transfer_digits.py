@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jdl.recipes import transfer_digits
-from tests.recipes.compilation import compiled_fast
 
 SHORT = transfer_digits.Settings(
     degrees=(90.0,),
@@ -21,8 +20,7 @@ SHORT = transfer_digits.Settings(
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return transfer_digits.run(SHORT, jax.random.key(0))
+    return transfer_digits.run(SHORT, jax.random.key(0))
 
 
 def test_numbers_table_and_picture_agree(report):

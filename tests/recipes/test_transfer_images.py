@@ -7,7 +7,6 @@ import pytest
 
 from jdl.models.pretrained import Preprocessing, preprocess
 from jdl.recipes import transfer_images
-from tests.recipes.compilation import compiled_fast
 
 SHORT = transfer_images.Settings(
     width=0.1, depth=0.1, hidden=(8,), ways=("frozen",), views=1, epochs=1
@@ -15,8 +14,7 @@ SHORT = transfer_images.Settings(
 
 
 def test_a_report_of_the_frozen_way_counts_its_images():
-    with compiled_fast():
-        report = transfer_images.run(SHORT, jax.random.key(0))
+    report = transfer_images.run(SHORT, jax.random.key(0))
     assert report.metrics["test_images"] == 130
     counts = [int(text.get_text()) for text in report.figures["frozen"].axes[0].texts]
     assert sum(counts) == 130

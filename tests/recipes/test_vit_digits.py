@@ -6,15 +6,13 @@ import pytest
 
 from jdl.data import image_set
 from jdl.recipes import vit_digits
-from tests.recipes.compilation import compiled_fast
 
 SHORT = vit_digits.Settings(patch_sizes="4", features=4, blocks=1, epochs=1, batch_size=700)
 
 
 @pytest.fixture(scope="module")
 def report():
-    with compiled_fast():
-        return vit_digits.run(SHORT, jax.random.key(0))
+    return vit_digits.run(SHORT, jax.random.key(0))
 
 
 def test_a_patch_size_has_its_row_and_its_numbers(report):
@@ -29,10 +27,9 @@ def test_a_patch_size_has_its_row_and_its_numbers(report):
 def test_of_one_block_the_roll_out_is_half_of_its_weights():
     train, _ = image_set("digits", "")
     model = vit_digits.made(4, 8, train, SHORT)
-    with compiled_fast():
-        variables = model.init(jax.random.key(0))
-        found = vit_digits.rolled_out(model, variables, train.images[:2])
-        maps, _ = model.apply(variables, train.images[:2], method="attention_maps")
+    variables = model.init(jax.random.key(0))
+    found = vit_digits.rolled_out(model, variables, train.images[:2])
+    maps, _ = model.apply(variables, train.images[:2], method="attention_maps")
     seen = maps.mean(2)[0, :, 0, 1:].reshape(2, 2, 2)
     expected = seen / seen.max((1, 2), keepdims=True)
     np.testing.assert_allclose(found[:, ::4, ::4, 0], expected, rtol=1e-5)
