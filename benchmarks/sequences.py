@@ -40,7 +40,7 @@ from benchmarks.torch_steps import torch_step
 from jdl.decoding import bound, generate
 from jdl.models.recurrent import recurrent_language_model
 from jdl.models.transformers import gpt2, next_token
-from jdl.recipes.steps import STEPS
+from jdl.recipes.steps import STEPS, TimedStep
 from jdl.train import compare, descent, gradient, threaded
 
 CHECKED = 3  # steps whose losses must agree
@@ -57,7 +57,7 @@ def lstm_step():
     algorithm = descent(gradient(next_token(model)), optax.adam(1e-3))
     state = algorithm.init(model.init(jax.random.key(0)))
     tokens = jax.random.randint(jax.random.key(1), [32, 65], 0, VOCABULARY)
-    return algorithm.step, state, tokens, jax.random.key(3)
+    return TimedStep(algorithm.step, state, tokens, jax.random.key(3))
 
 
 @jax.custom_vjp
@@ -261,13 +261,6 @@ def torch_gpt2():
 # ---- steps of training
 
 
-def by_hand(loss, state, batch, key):
-    params = state.variables.params
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    start = params, zeros, zeros, jnp.zeros((), jnp.int32)
-    return threaded(jax.jit(steps.adam_step(loss), donate_argnums=0), start, batch, key)
-
-
 def torch_thunks(build, batch):
     import torch
     import torch.nn.functional as F
@@ -285,14 +278,14 @@ def torch_thunks(build, batch):
 
 
 def step_thunks(timed, loss, torch_network):
-    step, state, batch, key = timed
+    step, *rest = timed
     thunks = {
-        "jdl": threaded(jax.jit(step, donate_argnums=0), state, batch, key),
-        "hand": by_hand(loss, state, batch, key),
+        "jdl": threaded(jax.jit(step, donate_argnums=0), *rest),
+        "hand": steps.by_hand(loss, timed),
     }
     losses = [[float(thunk()[1]["loss"]) for _ in range(CHECKED)] for thunk in thunks.values()]
     np.testing.assert_allclose(*losses, rtol=1e-4)
-    return thunks | (torch_thunks(torch_network, batch) if ON_CPU else {})
+    return thunks | (torch_thunks(torch_network, timed.batch) if ON_CPU else {})
 
 
 # ---- generation

@@ -106,18 +106,21 @@ def adam_step(loss):
 LOSSES = {"mlp": mlp_loss, "lenet5": lenet5_loss, "gpt2": gpt2_loss}
 
 
-def by_hand(name, params):
+def by_hand(loss, timed):
+    """The step by hand of a TimedStep, as a thunk."""
+    params = timed.state.variables.params
     zeros = jax.tree.map(jnp.zeros_like, params)
-    return adam_step(LOSSES[name]), (params, zeros, zeros, jnp.zeros((), jnp.int32))
+    start = params, zeros, zeros, jnp.zeros((), jnp.int32)
+    return threaded(jax.jit(adam_step(loss), donate_argnums=0), start, timed.batch, timed.key)
 
 
 def twins(name):
     """The step of jdl and the one by hand, jitted, as thunks."""
-    step, state, batch, key = STEPS[name]()
-    hand, hand_state = by_hand(name, state.variables.params)
+    timed = STEPS[name]()
+    step, *rest = timed
     return {
-        "hand": threaded(jax.jit(hand, donate_argnums=0), hand_state, batch, key),
-        "jdl": threaded(jax.jit(step, donate_argnums=0), state, batch, key),
+        "hand": by_hand(LOSSES[name], timed),
+        "jdl": threaded(jax.jit(step, donate_argnums=0), *rest),
     }
 
 

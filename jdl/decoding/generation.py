@@ -84,13 +84,13 @@ def generate(
         chance = jnp.take_along_axis(logits, chosen[:, None], axis=-1)[:, 0]
         chance = chance - jax.nn.logsumexp(logits, axis=-1)
         tokens, log_probabilities, lengths = generated
+        lengths = lengths + ~done
         if end_token is not None:
-            chosen = jnp.where(done, pad_token, chosen)
-            chance, lengths = jnp.where(done, 0.0, chance), lengths - done
+            chosen, chance = jnp.where(done, pad_token, chosen), jnp.where(done, 0.0, chance)
             done = done | (chosen == end_token)
         tokens = tokens.at[:, time].set(chosen)
         log_probabilities = log_probabilities.at[:, time].set(chance)
-        return done, Generated(tokens, log_probabilities, lengths + 1)
+        return done, Generated(tokens, log_probabilities, lengths)
 
     def unfinished(state):
         time, _, done, _ = state

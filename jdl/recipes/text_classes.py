@@ -89,7 +89,10 @@ def trained_by_epochs(model, variables, train, test, optimizer, key, *, epochs, 
 
 def logits_of(model, variables, tokens, batch_size=256):
     """Logits [N, K] of tokens [N, T], some at a time."""
-    one = lambda row: model.apply(variables, row[None])[0][0]  # noqa: E731
+
+    def one(row):
+        return model.apply(variables, row[None])[0][0]
+
     return jax.lax.map(one, jnp.asarray(tokens), batch_size=batch_size)
 
 

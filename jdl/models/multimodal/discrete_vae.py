@@ -33,6 +33,7 @@ from flax import nnx
 
 from jdl.core import Model, Objective, Variables
 from jdl.functional import functional
+from jdl.nn.convolution_forms import Conv
 from jdl.nn.gumbel import gumbel_softmax
 from jdl.nn.logit_laplace import logit_laplace_nll, squeezed, unsqueezed
 from jdl.nn.pooling import max_pool
@@ -272,7 +273,7 @@ class ResidualBlock(nnx.Module):
 
 
 def _conv(inputs, outputs, size, made):
-    return nnx.Conv(inputs, outputs, (size, size), kernel_init=_INIT, **made)
+    return Conv(inputs, outputs, (size, size), kernel_init=_INIT, **made)
 
 
 def _doubled(x):

@@ -196,8 +196,8 @@ class Config(NamedTuple):
     tied: bool
     norm_placement: str
     dtypes: dict[str, Any]
-    stack: dict[str, Any] = {}  # scan_layers and remat of `run_stack`
-    implementation: str | None = None
+    stack: dict[str, Any]  # scan_layers and remat of `run_stack`
+    implementation: str | None
 
 
 class GPT2(nnx.Module):
