@@ -169,7 +169,7 @@ def test_dropout_acts_on_embeddings_and_on_what_is_added_to_the_stream(variables
 def test_dropout_acts_on_attention_weights(key):
     """The values of all tokens alike, attention returns them; with a share 1 / 2 dropped, twice
     the share of the weights that is left."""
-    config = Config(13, 8, 4, 1, 1, 0.5, True, "pre", {})
+    config = Config(13, 8, 4, 1, 1, 0.5, True, "pre", dtypes={}, stack={}, implementation=None)
     part = functional(lambda rngs: CausalSelfAttention(config, rngs=rngs))
     params = jax.tree.map(jnp.zeros_like, part.init(key).params)
     params["query_key_value"]["bias"] = params["query_key_value"]["bias"].at[8:].set(1.0)
